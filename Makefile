@@ -1,0 +1,64 @@
+# Needs Python >= 3.11, make and a C library; everything else is installed into .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/registry services/scheduler \
+           services/worker-agent deploy/stack
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help venv up down demo demo-check test test-unit check fmt verify generate pins
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+venv: $(STAMP) ## install everything at its pinned version into .venv
+
+$(STAMP): constraints.txt $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; say which with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' constraints.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline \
+	  $(addprefix -e ./,$(MEMBERS))
+	@touch $@
+
+up: $(STAMP) ## start everything and stay until Ctrl-C
+	@$(BIN)/spaces-stack up
+
+down: $(STAMP) ## stop what make up or make demo started
+	@$(BIN)/spaces-stack down
+
+demo: $(STAMP) ## make up with three spaces served by real models, one request through each
+	@$(BIN)/spaces-stack demo
+
+demo-check: $(STAMP) ## the demo without a person: prints one JSON line a space, stops everything
+	@$(BIN)/spaces-stack demo --check
+
+test: $(STAMP) ## the whole suite
+	$(PYTEST)
+
+test-unit: $(STAMP) ## what needs no server
+	$(PYTEST) tests/unit tests/contracts tests/architecture
+
+check: $(STAMP) ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pins: $(STAMP) ## resolve again and write constraints.txt (hashes, no addresses)
+	$(BIN)/uv lock --upgrade
+	$(BIN)/uv export --quiet --frozen --all-packages --all-extras --all-groups --no-emit-workspace --no-header \
+	  --no-annotate --format requirements.txt --output-file constraints.txt

@@ -1,0 +1,1 @@
+"""What a process needs to start, stay healthy, talk and stop."""

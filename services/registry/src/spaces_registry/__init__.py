@@ -1,0 +1,1 @@
+"""Tenants, spaces, worker tokens, connections and presence."""

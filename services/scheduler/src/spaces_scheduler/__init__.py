@@ -1,0 +1,1 @@
+"""Requests: queue, dispatch, results."""
