@@ -1,0 +1,163 @@
+"""Who may do what: tenants, principals (admin and API keys), worker tokens, one-time tickets.
+
+Secrets never cross the bus: what travels is their SHA-256 in hex.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from spaces_contracts.identifiers import Id, Name, PrincipalId, SpaceId, TenantId
+from spaces_contracts.message import Command, Contract, Done, Message, Reply
+from spaces_contracts.subject import Subject
+
+
+class PrincipalKind(StrEnum):
+    """What a credential stands for."""
+
+    ADMIN = "admin"
+    API_KEY = "api_key"
+    WORKER_TOKEN = "worker_token"
+
+
+class Principal(Contract):
+    """Who acts. An admin has no tenant and sees all of them."""
+
+    principal_id: PrincipalId
+    kind: PrincipalKind
+    tenant_id: TenantId | None = None
+    name: str = ""
+    space_ids: list[SpaceId] = []  # a worker token's scope
+
+
+class Tenant(Contract):
+    """Whose data is kept apart."""
+
+    tenant_id: TenantId
+    name: Name
+    created_at: datetime
+
+
+class Credential(Contract):
+    """An API key or worker token as it is listed: never its secret."""
+
+    principal: Principal
+    prefix: str  # the first characters, so that people can tell keys apart
+    created_at: datetime
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class TenantReply(Reply):
+    """One tenant."""
+
+    tenant: Tenant
+
+
+class TenantList(Reply):
+    """All tenants the actor may see."""
+
+    tenants: list[Tenant] = []
+
+
+class CredentialReply(Reply):
+    """One credential."""
+
+    credential: Credential
+
+
+class CredentialList(Reply):
+    """Credentials the actor may see."""
+
+    credentials: list[Credential] = []
+
+
+class PrincipalReply(Reply):
+    """Who a secret belongs to."""
+
+    principal: Principal
+
+
+class Authenticate(Command[PrincipalReply]):
+    """Whose secret is this? Problems: unauthenticated, token_invalid, token_revoked."""
+
+    subject: ClassVar = Subject("rpc.reg.authenticate")
+    reply: ClassVar = PrincipalReply
+    secret_sha256: str
+
+
+class CreateTenant(Command[TenantReply]):
+    """Makes a tenant; admins only."""
+
+    subject: ClassVar = Subject("rpc.reg.tenant_create")
+    reply: ClassVar = TenantReply
+    actor: Principal
+    name: Name
+
+
+class ListTenants(Command[TenantList]):
+    """The tenants an actor sees."""
+
+    subject: ClassVar = Subject("rpc.reg.tenant_list")
+    reply: ClassVar = TenantList
+    actor: Principal
+
+
+class CreateCredential(Command[CredentialReply]):
+    """Stores a new API key or worker token; its maker keeps the secret and sends the hash.
+
+    A worker token names the spaces (ids, names or tenant/name) that it may serve.
+    """
+
+    subject: ClassVar = Subject("rpc.reg.credential_create")
+    reply: ClassVar = CredentialReply
+    actor: Principal
+    kind: PrincipalKind
+    name: str
+    secret_sha256: str
+    prefix: str
+    tenant_id: TenantId | None = None
+    spaces: list[str] = []
+
+
+class ListCredentials(Command[CredentialList]):
+    """Keys or tokens the actor sees, revoked ones too."""
+
+    subject: ClassVar = Subject("rpc.reg.credential_list")
+    reply: ClassVar = CredentialList
+    actor: Principal
+    kind: PrincipalKind
+
+
+class RevokeCredential(Command[CredentialReply]):
+    """Ends a credential now; workers on a revoked token are disconnected."""
+
+    subject: ClassVar = Subject("rpc.reg.credential_revoke")
+    reply: ClassVar = CredentialReply
+    actor: Principal
+    principal_id: PrincipalId
+
+
+class CreateTicket(Command[Done]):
+    """Stores the hash of a one-time ticket for a browser socket; it lives 30 seconds."""
+
+    subject: ClassVar = Subject("rpc.reg.ticket_create")
+    reply: ClassVar = Done
+    actor: Principal
+    ticket_sha256: str
+
+
+class RedeemTicket(Command[PrincipalReply]):
+    """Uses a ticket up. Problem: ticket_invalid."""
+
+    subject: ClassVar = Subject("rpc.reg.ticket_redeem")
+    reply: ClassVar = PrincipalReply
+    ticket_sha256: str
+
+
+class AccessChanged(Message):
+    """A credential or space changed: forget what is cached about it. A hint; caches also expire."""
+
+    subject: ClassVar = Subject("reg.changed.{what}.{changed_id}")
+    what: str  # "principal" or "space"
+    changed_id: Id

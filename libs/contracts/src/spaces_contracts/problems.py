@@ -1,0 +1,293 @@
+"""Problem codes: the code is API and stable, the text may change.
+
+One table is the source of the HTTP status, the socket close code, whether a retry can help and what to do next.
+It is rendered into docs/problems.md.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from spaces_contracts.message import Contract
+
+
+class Code(StrEnum):
+    """Everything that can be refused or go wrong, as clients see it."""
+
+    # who you are
+    UNAUTHENTICATED = "unauthenticated"
+    TOKEN_INVALID = "token_invalid"
+    TOKEN_REVOKED = "token_revoked"
+    TOKEN_SCOPE = "token_scope"
+    TICKET_INVALID = "ticket_invalid"
+    FORBIDDEN = "forbidden"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+    SIGNATURE_INVALID = "signature_invalid"
+    SIGNATURE_EXPIRED = "signature_expired"
+    # what you name
+    TENANT_NOT_FOUND = "tenant_not_found"
+    TENANT_NAME_TAKEN = "tenant_name_taken"
+    KEY_NOT_FOUND = "key_not_found"
+    SPACE_NOT_FOUND = "space_not_found"
+    MULTIPLE_SPACES = "multiple_spaces"
+    SPACE_NAME_TAKEN = "space_name_taken"
+    SPACE_DISABLED = "space_disabled"
+    REQUEST_NOT_FOUND = "request_not_found"
+    CONNECTION_NOT_FOUND = "connection_not_found"
+    FILE_NOT_FOUND = "file_not_found"
+    # what you send
+    INVALID_REQUEST = "invalid_request"
+    EMPTY_PROMPT = "empty_prompt"
+    INPUT_NOT_ENABLED = "input_not_enabled"
+    FILE_TOO_LARGE = "file_too_large"
+    FILE_TYPE_MISMATCH = "file_type_mismatch"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    # what the space can do now
+    WORKER_NOT_CONNECTED = "worker_not_connected"
+    QUEUE_FULL = "queue_full"
+    ALREADY_CONNECTED = "already_connected"
+    # sockets
+    MALFORMED_FRAME = "malformed_frame"
+    FRAME_TOO_LARGE = "frame_too_large"
+    UNKNOWN_FRAME_TYPE = "unknown_frame_type"
+    FIRST_FRAME_TIMEOUT = "first_frame_timeout"
+    UNSUPPORTED_PROTOCOL = "unsupported_protocol"
+    SLOW_CONSUMER = "slow_consumer"
+    HEARTBEAT_TIMEOUT = "heartbeat_timeout"
+    GOING_AWAY = "going_away"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    # results and connections
+    UNKNOWN_REQUEST = "unknown_request"
+    STALE_RESULT = "stale_result"
+    SUPERSEDED = "superseded"
+    KICKED = "kicked"
+    # how a request ended
+    HANDLER_FAILED = "handler_failed"
+    HANDLER_CRASHED = "handler_crashed"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    WORKER_LOST = "worker_lost"
+    QUEUE_TIMEOUT = "queue_timeout"
+    RUN_TIMEOUT = "run_timeout"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    # ours
+    UNAVAILABLE = "unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is fixed about a code."""
+
+    status: int
+    title: str
+    what_to_do: str
+    retry: bool = False
+    close: int = 4400
+
+
+KINDS: dict[Code, Kind] = {
+    Code.UNAUTHENTICATED: Kind(
+        401, "No valid credential", "Send `Authorization: Bearer KEY` with an API key.", close=4401
+    ),
+    Code.TOKEN_INVALID: Kind(
+        401,
+        "Worker token not known",
+        "Make a new worker token and put it in the token file.",
+        close=4401,
+    ),
+    Code.TOKEN_REVOKED: Kind(
+        401, "Credential was revoked", "Ask for a new credential.", close=4401
+    ),
+    Code.TOKEN_SCOPE: Kind(
+        403, "Token does not cover this space", "Use a token made for this space.", close=4403
+    ),
+    Code.TICKET_INVALID: Kind(
+        401,
+        "Ticket unknown, used or expired",
+        "Ask `POST /api/ws-ticket` for a new one; it lives 30 seconds and works once.",
+        close=4401,
+    ),
+    Code.FORBIDDEN: Kind(
+        403, "Not allowed with this credential", "Use a credential that has this right.", close=4403
+    ),
+    Code.ORIGIN_NOT_ALLOWED: Kind(
+        403,
+        "Origin not allowed",
+        "Add the page's origin to the gateway's allowed origins.",
+        close=4403,
+    ),
+    Code.SIGNATURE_INVALID: Kind(
+        403, "Signed address does not verify", "Use the address exactly as it was given."
+    ),
+    Code.SIGNATURE_EXPIRED: Kind(
+        403, "Signed address has expired", "Fetch the request again for a fresh address."
+    ),
+    Code.TENANT_NOT_FOUND: Kind(404, "No such tenant", "List tenants with `GET /api/tenants`."),
+    Code.TENANT_NAME_TAKEN: Kind(409, "Tenant name is taken", "Choose another name."),
+    Code.KEY_NOT_FOUND: Kind(404, "No such key or token", "List what exists first."),
+    Code.SPACE_NOT_FOUND: Kind(
+        404, "No such space", "List spaces with `GET /api/spaces` and check the name.", close=4404
+    ),
+    Code.MULTIPLE_SPACES: Kind(
+        409, "Several spaces have this name", "Say `tenant/name`, or the space's id.", close=4409
+    ),
+    Code.SPACE_NAME_TAKEN: Kind(
+        409, "Space name is taken", "Choose another name, or use the space that has it."
+    ),
+    Code.SPACE_DISABLED: Kind(409, "Space is disabled", "Enable the space first.", close=4409),
+    Code.REQUEST_NOT_FOUND: Kind(404, "No such request", "Check the request id."),
+    Code.CONNECTION_NOT_FOUND: Kind(
+        404, "No such live connection", "List the space's connections."
+    ),
+    Code.FILE_NOT_FOUND: Kind(404, "No such file", "Upload the file first."),
+    Code.INVALID_REQUEST: Kind(
+        422,
+        "Request does not fit the schema",
+        "See `errors` for each field, and /docs for the schema.",
+    ),
+    Code.EMPTY_PROMPT: Kind(
+        422, "Nothing to work on", "Send a prompt that is not blank, or a file."
+    ),
+    Code.INPUT_NOT_ENABLED: Kind(
+        422,
+        "Space does not take this kind of input",
+        "Send only the kinds that the space lists in `inputs`.",
+    ),
+    Code.FILE_TOO_LARGE: Kind(
+        413, "File is too large", "Send a smaller file; the message names the limit."
+    ),
+    Code.FILE_TYPE_MISMATCH: Kind(
+        415, "File is not what it says", "Send the file with the type its content has."
+    ),
+    Code.PAYLOAD_TOO_LARGE: Kind(
+        413, "Request body is too large", "Send large content as a file.", close=1009
+    ),
+    Code.IDEMPOTENCY_KEY_REUSED: Kind(
+        422, "Idempotency key was used for another body", "Use a new key for a new request."
+    ),
+    Code.NOT_FOUND: Kind(404, "No such page", "See /docs for what exists."),
+    Code.METHOD_NOT_ALLOWED: Kind(405, "Method not allowed here", "See /docs for what exists."),
+    Code.WORKER_NOT_CONNECTED: Kind(
+        409,
+        "Remote app not connected",
+        "Start a worker for this space, or set when_offline to queue.",
+        retry=True,
+    ),
+    Code.QUEUE_FULL: Kind(
+        429, "Queue is full", "Try again later, or raise the space's max_queue.", retry=True
+    ),
+    Code.ALREADY_CONNECTED: Kind(
+        409,
+        "Space already has its workers",
+        "Stop the other worker, or start with --takeover.",
+        close=4409,
+    ),
+    Code.MALFORMED_FRAME: Kind(
+        400,
+        "Frame is not understood",
+        "Send one JSON object with a `type` in each text frame.",
+        close=4400,
+    ),
+    Code.FRAME_TOO_LARGE: Kind(
+        413, "Frame is larger than 1 MiB", "Send large content as a file.", close=1009
+    ),
+    Code.UNKNOWN_FRAME_TYPE: Kind(
+        400,
+        "Frame type is not known",
+        "See docs/messages.md for the types of this protocol version.",
+        close=4400,
+    ),
+    Code.FIRST_FRAME_TIMEOUT: Kind(
+        408,
+        "No first frame within 5 seconds",
+        "Send `register` or `auth` at once after connecting.",
+        retry=True,
+        close=4408,
+    ),
+    Code.UNSUPPORTED_PROTOCOL: Kind(
+        400,
+        "Protocol version is not supported",
+        "Install the version of the agent that fits the gateway.",
+        close=4406,
+    ),
+    Code.SLOW_CONSUMER: Kind(
+        429,
+        "Connection does not read fast enough",
+        "Reconnect and resume from the last chunk.",
+        retry=True,
+        close=4429,
+    ),
+    Code.HEARTBEAT_TIMEOUT: Kind(
+        408, "Nothing was heard on the connection", "Reconnect and resume.", retry=True, close=4408
+    ),
+    Code.GOING_AWAY: Kind(
+        503, "Server is going away", "Reconnect after the given time.", retry=True, close=1012
+    ),
+    Code.TOO_MANY_CONNECTIONS: Kind(
+        503,
+        "Server has no room for more connections",
+        "Try again later or use another gateway.",
+        retry=True,
+        close=1013,
+    ),
+    Code.UNKNOWN_REQUEST: Kind(
+        404, "Request was not given to this worker", "Drop the result: it belongs to nobody here."
+    ),
+    Code.STALE_RESULT: Kind(
+        409, "Result came too late", "Drop the result: another attempt or an end was recorded."
+    ),
+    Code.SUPERSEDED: Kind(
+        409, "Another worker took this place", "Stop, or start again with --takeover.", close=4409
+    ),
+    Code.KICKED: Kind(409, "Connection was ended by an operator", "Ask the operator.", close=4403),
+    Code.HANDLER_FAILED: Kind(
+        500, "Handler raised an error", "Look at the message and at the worker's log."
+    ),
+    Code.HANDLER_CRASHED: Kind(
+        500, "Handler process died", "Look at the worker's log; often memory ran out."
+    ),
+    Code.OUTPUT_TOO_LARGE: Kind(
+        500, "Output is larger than 1 MiB", "Return large content as an output file."
+    ),
+    Code.WORKER_LOST: Kind(502, "Worker was lost while running", "Submit again."),
+    Code.QUEUE_TIMEOUT: Kind(
+        504, "Waited too long in the queue", "Add workers, or raise queue_timeout_s."
+    ),
+    Code.RUN_TIMEOUT: Kind(504, "Ran too long", "Raise run_timeout_s."),
+    Code.TIMEOUT: Kind(504, "Total time is over", "Raise timeout_s."),
+    Code.CANCELLED: Kind(409, "Request was cancelled", "Submit again if it was not meant."),
+    Code.UNAVAILABLE: Kind(
+        503,
+        "Not accepted: a part of the service is not reachable",
+        "Try again with the same idempotency key.",
+        retry=True,
+        close=1013,
+    ),
+    Code.INTERNAL_ERROR: Kind(
+        500,
+        "Something is wrong on the server",
+        "Report it with the time and the request id.",
+        retry=True,
+        close=1011,
+    ),
+}
+
+
+class Problem(Contract):
+    """Why something was refused or failed: a stable code, a text for people, extra facts."""
+
+    code: Code
+    message: str = ""
+    retry_after_s: float | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """What is fixed about the code."""
+        return KINDS[self.code]
