@@ -138,7 +138,10 @@ class ResetFrame(Frame):
 
 
 class FinishedFrame(Frame):
-    """The end. `recovered` is false when chunks could not be replayed: the output is then the whole of it."""
+    """The end of a request.
+
+    `recovered` is false when chunks could not be replayed: `output` is then the whole of it.
+    """
 
     type: Literal["finished"] = "finished"
     request_id: RequestId

@@ -208,7 +208,8 @@ class ControlConnection(Command[Done]):
     action: ControlAction
 
 
-# Down: registry and scheduler -> the holder of a connection. `route` is `gw.<gid>.wk.<cid>` or `wk.<sid>.<cid>.d`.
+# Down: registry and scheduler -> the holder of a connection. `route` is `gw.<gid>.wk.<cid>` or
+# `wk.<sid>.<cid>.d`.
 
 
 class DrainConnection(Message):

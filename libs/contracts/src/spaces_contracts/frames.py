@@ -1,6 +1,7 @@
 """What both socket protocols share: text frames of one JSON object with a `type`, at most 1 MiB.
 
-Unknown fields are ignored; an unknown type is answered with an `error` frame and the socket stays open.
+Unknown fields are ignored; an unknown type is answered with an `error` frame and the socket stays
+open.
 """
 
 import json

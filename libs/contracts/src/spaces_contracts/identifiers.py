@@ -1,4 +1,4 @@
-"""Opaque ids: safe as one token of a NATS subject, sortable by the millisecond they were made in."""
+"""Opaque ids: safe as one token of a NATS subject, sortable by the millisecond of making."""
 
 import re
 import secrets
@@ -10,7 +10,8 @@ from pydantic import StringConstraints
 ID_PATTERN = r"^[0-9a-z]{20,32}$"
 _ID = re.compile(ID_PATTERN)
 
-# Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its order is the order of the values.
+# Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its order is the order
+# of the values.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -28,11 +29,11 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 def new_id() -> str:
-    """A fresh id of 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
+    """A fresh id of 26 characters: 48 bits of milliseconds, 80 random bits (the ULID layout)."""
     value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def is_id(text: str) -> bool:
     """Whether the text is an id, and so safe as one token of a subject."""
-    return _ID.match(text) is not None
+    return _ID.fullmatch(text) is not None

@@ -19,7 +19,10 @@ class Contract(BaseModel):
 
 
 class Message(Contract):
-    """What is published on a subject. Fields named in the subject's template are fields of the class."""
+    """What is published on a subject.
+
+    Fields named in the subject's template are fields of the class.
+    """
 
     subject: ClassVar[Subject]
 
@@ -63,7 +66,8 @@ class Command(Message, Generic[R]):
 
     reply: ClassVar[type[Reply]]
 
-    # The type variable only ties `request()` to the reply's class; pydantic must not build a model per parameter.
+    # The type variable only ties `request()` to the reply's class; pydantic must not build a model
+    # per parameter.
     @classmethod
     def __class_getitem__(cls, item: Any) -> Any:
         return cls

@@ -37,7 +37,8 @@ class NewRequest(Contract):
     """One request to accept. `payload` is JSON text and passes through unread.
 
     `body_sha256` is what two uses of one idempotency key are compared by.
-    `notify` is a subject that also gets the terminal event, so that the submitter need not subscribe.
+    `notify` is a subject that also gets the terminal event, so that the submitter need not
+    subscribe.
     """
 
     request_id: RequestId
@@ -151,7 +152,10 @@ class RequestReply(Reply):
 
 
 class CancelRequest(Command[RequestReply]):
-    """Asks for an end: at once when queued; a running one stops at its worker. Problem: request_not_found."""
+    """Asks for an end: at once when queued, at its worker when running.
+
+    Problem: request_not_found.
+    """
 
     subject: ClassVar = Subject("rpc.sched.cancel")
     reply: ClassVar = RequestReply
@@ -187,7 +191,8 @@ class GetQueues(Command[QueueList]):
 class Announce(Command[Done]):
     """Rows changed in another service's transaction: read them and tell whoever must hear.
 
-    An unaccepted assignment is dispatched, a terminal state is published. A hint: the repair loop finds what is lost.
+    An unaccepted assignment is dispatched, a terminal state is published. A hint: the repair loop
+    finds what is lost.
     """
 
     subject: ClassVar = Subject("rpc.sched.announce")
@@ -196,7 +201,10 @@ class Announce(Command[Done]):
 
 
 class RequestFinished(Message):
-    """The terminal event, also sent to the submitter's `notify` subject. Replayed from PostgreSQL, not from a stream."""
+    """The terminal event, also sent to the submitter's `notify` subject.
+
+    Replayed from PostgreSQL, not from a stream.
+    """
 
     subject: ClassVar = Subject("fin.{space_id}.{request_id}")
     space_id: SpaceId
@@ -225,7 +233,8 @@ class EventKind(StrEnum):
 class RequestEvent(Message):
     """Progress or output chunks while a request runs; kept 15 minutes in the stream EVT.
 
-    `data` holds chunks n, n+1, …; the first chunk of an attempt has n = 1. `data_json` is a JSON array as text.
+    `data` holds chunks n, n+1, …; the first chunk of an attempt has n = 1. `data_json` is a JSON
+    array as text.
     """
 
     subject: ClassVar = Subject("evt.{space_id}.{request_id}")
@@ -244,7 +253,10 @@ class RequestEvent(Message):
 
 
 class Job(Message):
-    """One attempt at a request, given to a connection. Delivered at least once; agents drop what they know."""
+    """One attempt at a request, given to a connection.
+
+    Delivered at least once; agents drop what they know.
+    """
 
     subject: ClassVar = Subject("{route}.job")
     route: str
@@ -290,7 +302,10 @@ class JobAnswer(Message):
 
 
 class JobResult(Message):
-    """How an attempt ended. Answered on its reply subject by ResultAck, and sent again until then."""
+    """How an attempt ended.
+
+    Answered on its reply subject by ResultAck, and sent again until then.
+    """
 
     subject: ClassVar = Subject("wk.{space_id}.{connection_id}.u.result")
     space_id: SpaceId
@@ -309,8 +324,10 @@ class JobResult(Message):
 class ResultAck(Message):
     """The answer to a result, published on the result's reply subject.
 
-    `stored`; `stale` (another attempt or an end was recorded) or `unknown` (not this worker's request).
-    It names the attempt that it judged: an agent drops its spooled result only if that is its current one.
+    `stored`; `stale` (another attempt or an end was recorded) or `unknown` (not this worker's
+    request).
+    It names the attempt that it judged: an agent drops its spooled result only if that is its
+    current one.
     """
 
     subject: ClassVar = Subject("{route}.ack")
@@ -327,7 +344,10 @@ class ConnectionGone(Reply):
 
 
 class JobEvent(Message):
-    """A direct worker's chunks and progress; the broker maps the subject to `evt.<space>.<request>`."""
+    """A direct worker's chunks and progress.
+
+    The broker maps the subject to `evt.<space>.<request>`.
+    """
 
     subject: ClassVar = Subject("wk.{space_id}.{connection_id}.u.chunk.{request_id}")
     space_id: SpaceId

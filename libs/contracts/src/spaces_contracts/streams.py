@@ -1,4 +1,4 @@
-"""The one JetStream stream: a replay buffer for progress and chunks, never the only copy of a promise."""
+"""The one JetStream stream: a replay buffer, never the only copy of anything promised."""
 
 from dataclasses import dataclass
 

@@ -1,11 +1,14 @@
-"""A subject is written once, as a template; publishing fills it and listening turns it into a pattern."""
+"""A subject is written once, as a template.
+
+Publishing fills it and listening turns it into a pattern.
+"""
 
 import re
 from collections.abc import Mapping
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
-_TOKEN = re.compile(r"^[A-Za-z0-9_$-]+$")
-_ROUTE = re.compile(r"^[a-z]+(\.[0-9a-z]+)+$")
+_TOKEN = re.compile(r"[A-Za-z0-9_$-]+")
+_ROUTE = re.compile(r"[a-z]+(\.[0-9a-z]+)+")
 
 # The one field that stands for several tokens: the prefix under which a connection is reached.
 ROUTE = "route"
@@ -24,7 +27,7 @@ class Subject:
         self.template = template
         self.fields = tuple(_FIELD.findall(template))
         for token in template.split("."):
-            if not (_FIELD.fullmatch(token) or _TOKEN.match(token)):
+            if not (_FIELD.fullmatch(token) or _TOKEN.fullmatch(token)):
                 raise SubjectError(
                     f"{template!r}: {token!r} is neither a plain token nor one field"
                 )
@@ -32,41 +35,36 @@ class Subject:
         if template.startswith("{route}"):
             self.pattern = ""  # reached under many prefixes: a listener names its own
         expression = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
-        self._parse = re.compile("^" + _FIELD.sub(_group, expression) + "$")
+        self._parse = re.compile(_FIELD.sub(_group, expression))
 
     def fill(self, values: Mapping[str, object]) -> str:
         """The subject to publish on. Raises SubjectError for a value that is not one token."""
         filled = self.template
         for field in self.fields:
-            value = str(values[field])
-            if not (_ROUTE if field == ROUTE else _TOKEN).match(value):
-                raise SubjectError(f"{self.template}: {field}={value!r} is not a token")
-            filled = filled.replace("{" + field + "}", value)
+            filled = filled.replace("{" + field + "}", _checked(field, str(values[field])))
         return filled
 
     def listen(self, **known: str) -> str:
         """The pattern to subscribe to, with some fields fixed: `listen(space_id="…")`."""
-        return _FIELD.sub(
-            lambda field: self.fill_one(field.group(1), known.get(field.group(1), "*")),
-            self.template,
-        )
-
-    @staticmethod
-    def fill_one(field: str, value: str) -> str:
-        """One checked value; `*` stands for any."""
-        if value != "*" and not (_ROUTE if field == ROUTE else _TOKEN).match(value):
-            raise SubjectError(f"{field}={value!r} is not a token")
-        return value
+        for field, value in known.items():
+            _checked(field, value)
+        return _FIELD.sub(lambda match: known.get(match.group(1), "*"), self.template)
 
     def parse(self, subject: str) -> dict[str, str]:
         """The fields of a subject that was received. Raises SubjectError when it does not fit."""
-        match = self._parse.match(subject)
+        match = self._parse.fullmatch(subject)
         if match is None:
             raise SubjectError(f"{subject!r} does not fit {self.template!r}")
         return match.groupdict()
 
     def __repr__(self) -> str:
         return f"Subject({self.template!r})"
+
+
+def _checked(field: str, value: str) -> str:
+    if not (_ROUTE if field == ROUTE else _TOKEN).fullmatch(value):
+        raise SubjectError(f"{field}={value!r} cannot stand in a subject")
+    return value
 
 
 def _group(field: re.Match[str]) -> str:

@@ -1,0 +1,193 @@
+"""Writes the pages that are made from the contracts: `python -m spaces_contracts DIRECTORY`."""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from spaces_contracts import client_socket, worker_socket
+from spaces_contracts.catalog import CATALOG
+from spaces_contracts.frames import FIRST_FRAME_S, PROTOCOL
+from spaces_contracts.message import Command
+from spaces_contracts.problems import KINDS, Code
+from spaces_contracts.requests import MAX_FRAME_BYTES
+
+MADE = "<!-- made by `make generate` from libs/contracts; do not edit -->\n"
+
+
+def main() -> int:
+    """Writes messages.md and problems.md."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "messages.md").write_text(messages_page(), encoding="utf-8")
+    (folder / "problems.md").write_text(problems_page(), encoding="utf-8")
+    return 0
+
+
+def messages_page() -> str:
+    """Every NATS message and every socket frame, with its fields."""
+    lines = [
+        MADE,
+        "# Messages",
+        "",
+        "One message is one class in `libs/contracts`; the class carries its subject. What the",
+        "subject says wins over what the body says: the broker checks who may publish on it.",
+        "",
+        "## NATS",
+        "",
+        "| message | subject | from | to | delivery |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| [{entry.message.__name__}](#{entry.message.__name__.lower()}) "
+        f"| `{entry.message.subject.template}` | {entry.sender} | {entry.receiver} "
+        f"| {entry.delivery} |"
+        for entry in CATALOG
+    ]
+    for entry in CATALOG:
+        lines += ["", *_section(entry.message)]
+        if issubclass(entry.message, Command):
+            lines += [
+                "",
+                f"Answer: **{entry.message.reply.__name__}** — {_first(entry.message.reply)}",
+            ]
+            lines += ["", *_fields(entry.message.reply)]
+    frames: list[type[BaseModel]] = []
+    for title, path, sides in (
+        (
+            "Worker socket",
+            "/ws/worker",
+            ("worker", worker_socket.FromWorker, worker_socket.ToWorker),
+        ),
+        ("Client socket", "/ws", ("client", client_socket.FromClient, client_socket.ToClient)),
+    ):
+        lines += ["", f"## {title} `{path}`", "", _socket_intro()]
+        for direction, union in (
+            (f"{sides[0].capitalize()} → gateway", sides[1]),
+            (f"Gateway → {sides[0]}", sides[2]),
+        ):
+            lines += ["", f"### {direction}"]
+            frames += _members(union)
+            for frame in _members(union):
+                name = frame.model_fields["type"].default
+                lines += ["", f"**`{name}`** — {_first(frame)}", "", *_fields(frame)]
+    messages = [entry.message for entry in CATALOG]
+    replies = [message.reply for message in messages if issubclass(message, Command)]
+    lines += ["", "## Shapes", "", "What messages and frames are built of."]
+    for shape in _shapes([*messages, *replies, *frames]):
+        lines += ["", *_shape(shape)]
+    return "\n".join(lines) + "\n"
+
+
+def problems_page() -> str:
+    """Every problem code with its status, close code and what to do."""
+    lines = [
+        MADE,
+        "# Problem codes",
+        "",
+        "The code is stable and part of the API; the text may change. HTTP answers carry it as",
+        "RFC 9457 problems, sockets as `error` or `register_error` frames and close codes, the",
+        "agent and the client as messages.",
+        "",
+        "| code | HTTP | close | title | what to do | retry helps |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{code}` | {kind.status} | {kind.close} | {kind.title} | {kind.what_to_do} "
+        f"| {'yes' if kind.retry else 'no'} |"
+        for code, kind in KINDS.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _socket_intro() -> str:
+    return (
+        f"Subprotocol `{PROTOCOL}`; text frames of one JSON object with `type`, at most "
+        f"{MAX_FRAME_BYTES:,} bytes; the first frame within {FIRST_FRAME_S:g} s. "
+        "Unknown fields are ignored."
+    )
+
+
+def _section(model: type[BaseModel]) -> list[str]:
+    return [f"### {model.__name__}", "", _doc(model), "", *_fields(model)]
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        if name == "type":
+            continue
+        default = "required" if field.is_required() else f"`{field.get_default()!r}`"
+        if field.default_factory is not None:
+            default = "empty"
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} |")
+    return ["| field | type | default |", "|---|---|---|", *rows] if rows else ["No fields."]
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_type(part) for part in arguments)
+    if origin is Literal:
+        return " / ".join(f"`{value}`" for value in arguments)
+    if origin in (list, dict):
+        return f"{origin.__name__} of {', '.join(_type(part) for part in arguments)}"
+    if annotation is type(None):
+        return "null"
+    if annotation is Any:
+        return "any JSON"
+    name: str = annotation.__name__
+    return f"[{name}](#{name.lower()})" if _described(annotation) else name
+
+
+def _described(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel | StrEnum)
+
+
+def _shapes(models: Iterable[type[BaseModel]]) -> list[type]:
+    """The models and enums that the given ones are built of, by name."""
+    found: set[type] = set()
+
+    def visit(annotation: Any) -> None:
+        for part in get_args(annotation):
+            visit(part)
+        if _described(annotation) and annotation not in found:
+            found.add(annotation)
+            for field in getattr(annotation, "model_fields", {}).values():
+                visit(field.annotation)
+
+    for model in models:
+        for field in model.model_fields.values():
+            visit(field.annotation)
+    return sorted(found, key=lambda shape: shape.__name__)
+
+
+def _shape(shape: type) -> list[str]:
+    if issubclass(shape, BaseModel):
+        return _section(shape)
+    values = ["", "See [problems.md](problems.md)."] if shape is Code else [""]
+    if shape is not Code and issubclass(shape, StrEnum):
+        values += [", ".join(f"`{member.value}`" for member in shape)]
+    return [f"### {shape.__name__}", "", " ".join((shape.__doc__ or "").split()), *values]
+
+
+def _members(union: Any) -> list[type[BaseModel]]:
+    return list(get_args(get_args(union)[0]))
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _first(model: type[BaseModel]) -> str:
+    return _doc(model)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

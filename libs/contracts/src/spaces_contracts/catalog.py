@@ -1,0 +1,70 @@
+"""Every message on one screen: who sends it, who hears it, and what its loss means."""
+
+from dataclasses import dataclass
+
+from spaces_contracts import access, connections, requests, spaces
+from spaces_contracts.message import Message
+
+ASK = "request/reply; the asker retries or reports"
+HINT = "hint; what it tells is read again from PostgreSQL"
+EVENT = "kept 15 minutes in the stream EVT"
+AGAIN = "sent again until acknowledged"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One message and its way."""
+
+    message: type[Message]
+    sender: str
+    receiver: str
+    delivery: str = ASK
+
+
+CATALOG: tuple[Entry, ...] = (
+    # access
+    Entry(access.Authenticate, "gateway", "registry"),
+    Entry(access.CreateTenant, "gateway", "registry"),
+    Entry(access.ListTenants, "gateway", "registry"),
+    Entry(access.CreateCredential, "gateway", "registry"),
+    Entry(access.ListCredentials, "gateway", "registry"),
+    Entry(access.RevokeCredential, "gateway", "registry"),
+    Entry(access.CreateTicket, "gateway", "registry"),
+    Entry(access.RedeemTicket, "gateway", "registry"),
+    Entry(access.AccessChanged, "registry", "gateways", "hint; caches also expire after 5 s"),
+    # spaces
+    Entry(spaces.CreateSpace, "gateway", "registry"),
+    Entry(spaces.GetSpace, "gateway", "registry"),
+    Entry(spaces.ListSpaces, "gateway", "registry"),
+    Entry(spaces.UpdateSpace, "gateway", "registry"),
+    Entry(spaces.DeleteSpace, "gateway", "registry"),
+    Entry(spaces.SpaceEvent, "registry, scheduler", "gateways", HINT),
+    # connections
+    Entry(connections.Attach, "gateway", "registry"),
+    Entry(connections.EdgeAttach, "direct worker", "registry"),
+    Entry(connections.ConnectionEnded, "gateway", "registry", AGAIN),
+    Entry(connections.ConnectionSuspected, "gateway, scheduler", "registry", HINT),
+    Entry(connections.GatewayBeat, "gateway", "registry", "each 3 s; the lease is 10 s"),
+    Entry(connections.SchedulerBeat, "scheduler", "registry", "each 3 s"),
+    Entry(connections.ListConnections, "gateway", "registry"),
+    Entry(connections.ControlConnection, "gateway", "registry"),
+    Entry(connections.DrainConnection, "registry", "gateway, direct worker", HINT),
+    Entry(connections.KickConnection, "registry", "gateway, direct worker", HINT),
+    Entry(connections.WorkerBeat, "direct worker", "registry", "each second; the lease is 10 s"),
+    Entry(connections.WorkerBye, "gateway, direct worker", "registry", HINT),
+    # requests
+    Entry(requests.Submit, "gateway", "scheduler"),
+    Entry(requests.GetRequests, "gateway", "scheduler"),
+    Entry(requests.ListRequests, "gateway", "scheduler"),
+    Entry(requests.CancelRequest, "gateway", "scheduler"),
+    Entry(requests.GetQueues, "gateway", "scheduler"),
+    Entry(requests.Announce, "registry", "scheduler", HINT),
+    Entry(requests.Job, "scheduler", "gateway, direct worker", "sent again by the repair loop"),
+    Entry(requests.CancelJob, "scheduler", "gateway, direct worker", "forced after 5 s"),
+    Entry(requests.JobAnswer, "gateway, direct worker", "scheduler", HINT),
+    Entry(requests.JobResult, "gateway, direct worker", "scheduler", AGAIN),
+    Entry(requests.ResultAck, "scheduler", "gateway, direct worker", "the result is sent again"),
+    Entry(requests.RequestEvent, "gateway", "gateways", EVENT),
+    Entry(requests.JobEvent, "direct worker", "gateways", EVENT),
+    Entry(requests.RequestFinished, "scheduler", "gateways", HINT),
+)
