@@ -1,0 +1,47 @@
+"""Fixtures for every test: real servers, started once, and a fresh database for each test that asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import RunningNats, RunningPostgres, running_nats, running_postgres
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[RunningNats]:
+    """A real nats-server with the product's configuration: .url, .password(user), .kill(), .revive()."""
+    with running_nats() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[RunningPostgres]:
+    """A real PostgreSQL: .url (superuser), .clone() makes a database, .role_url(role, database)."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: RunningPostgres) -> Iterator[str]:
+    """The name of a fresh database, cloned from the migrated template."""
+    name = postgres_server.clone()
+    yield name
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def database_url(postgres_server: RunningPostgres, database: str) -> str:
+    """The migrator's address of a fresh database: it may read and write everything."""
+    return postgres_server.role_url("spaces_migrator", database)
+
+
+@pytest.fixture
+def registry_database_url(postgres_server: RunningPostgres, database: str) -> str:
+    """The registry's address of a fresh database, with the registry's rights only."""
+    return postgres_server.role_url("spaces_registry", database)
+
+
+@pytest.fixture
+def scheduler_database_url(postgres_server: RunningPostgres, database: str) -> str:
+    """The scheduler's address of a fresh database, with the scheduler's rights only."""
+    return postgres_server.role_url("spaces_scheduler", database)

@@ -1,0 +1,36 @@
+"""The servers that everything else stands on."""
+
+import asyncpg
+import nats
+
+from tests.support.servers import RunningNats
+
+
+async def test_a_fresh_database_has_both_schemas_owned_by_the_migrator(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    owners = await connection.fetch(
+        "SELECT nspname, pg_get_userbyid(nspowner) AS owner FROM pg_namespace"
+        " WHERE nspname IN ('registry', 'scheduler') ORDER BY 1"
+    )
+    await connection.close()
+    assert [tuple(row) for row in owners] == [
+        ("registry", "spaces_migrator"),
+        ("scheduler", "spaces_migrator"),
+    ]
+
+
+async def test_accepted_means_committed(scheduler_database_url: str) -> None:
+    connection = await asyncpg.connect(scheduler_database_url)
+    assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    await connection.close()
+
+
+async def test_services_reach_each_other_and_the_stream(nats_server: RunningNats) -> None:
+    gateway = await nats.connect(
+        nats_server.url, user="gateway", password=nats_server.password("gateway")
+    )
+    await gateway.jetstream().add_stream(name="TEST", subjects=["test.>"])
+    stored = await gateway.jetstream().publish("test.one", b"1")
+    await gateway.jetstream().delete_stream("TEST")
+    await gateway.close()
+    assert stored.seq == 1
