@@ -42,11 +42,19 @@ def test_noise_is_a_malformed_frame(read: Any, text: str | bytes) -> None:
 def test_frames_of_known_types_are_read_or_explained(
     read: Any, frame: dict[str, Any], kind: str
 ) -> None:
+    assert _outcome(read, json.dumps(frame | {"type": kind})) in (
+        None,
+        Code.MALFORMED_FRAME,
+        Code.UNKNOWN_FRAME_TYPE,
+    )
+
+
+def _outcome(read: Any, text: str) -> Code | None:
     try:
-        read(json.dumps(frame | {"type": kind}))
+        read(text)
     except FrameError as refused:
-        assert refused.problem.code in (Code.MALFORMED_FRAME, Code.UNKNOWN_FRAME_TYPE)
-        assert refused.problem.message
+        return refused.problem.code
+    return None
 
 
 def test_an_unknown_type_is_named_with_the_known_ones() -> None:
