@@ -39,6 +39,7 @@ class Program:
     death_signal: int = signal.SIGKILL
     account: Account | None = None
     cwd: Path | None = None
+    quiet: bool = False  # its lines go to its log only
 
 
 class Child:
@@ -153,7 +154,7 @@ class Child:
         with self._log_path.open("ab", buffering=0) as log, lines:
             for line in lines:
                 log.write(line)
-                if self._echo is not None:
+                if self._echo is not None and not self.program.quiet:
                     self._echo(self.program.name, line.decode(errors="replace").rstrip("\n"))
 
     def _kill_group(self) -> None:

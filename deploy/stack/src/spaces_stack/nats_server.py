@@ -55,6 +55,7 @@ class NatsServer:
             environ=os.environ | self.environ(),
             ready=self.healthy,
             stop_within_s=10,
+            quiet=True,
         )
 
     def environ(self) -> dict[str, str]:

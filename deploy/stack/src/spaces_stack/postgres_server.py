@@ -99,6 +99,7 @@ class PostgresServer:
             death_signal=signal.SIGINT,
             account=self.account,
             cwd=self.home,
+            quiet=True,
         )
 
     def ready(self) -> bool:
