@@ -1,0 +1,101 @@
+"""Who acts, and which space they mean: asked of the registry, remembered for five seconds.
+
+A memory is dropped at once when the registry says that something changed; that message is only a hint,
+so five seconds is the longest a revoked key still works here.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from spaces_chassis.bus import Bus
+from spaces_chassis.clock import Clock
+from spaces_contracts.access import AccessChanged, Authenticate, Principal, RedeemTicket
+from spaces_contracts.spaces import GetSpace, Space
+
+REMEMBER_S = 5.0
+# Enough for every caller of one gateway process; the oldest go first.
+REMEMBER_MAX = 20_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def sha256_hex(secret: str) -> str:
+    """What travels and is stored instead of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Memory(Generic[K, V]):
+    """What was answered lately, by question; only answers are kept, never refusals."""
+
+    def __init__(self, clock: Clock, remember_s: float = REMEMBER_S) -> None:
+        self._clock = clock
+        self._remember_s = remember_s
+        self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._generation = 0
+
+    async def recall(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
+        """The answer, asked for when it is not known or too old."""
+        known = self._kept.get(key)
+        if known is not None and known[0] > self._clock.monotonic():
+            return known[1]
+        generation = self._generation
+        answer = await ask()
+        # An answer that was on its way while something was forgotten may be the old one.
+        if generation == self._generation:
+            self._kept[key] = (self._clock.monotonic() + self._remember_s, answer)
+            self._kept.move_to_end(key)
+            if len(self._kept) > REMEMBER_MAX:
+                self._kept.popitem(last=False)
+        return answer
+
+    def forget(self, concerns: Callable[[V], bool]) -> None:
+        """Drops every answer that the predicate names."""
+        self._generation += 1
+        for key in [key for key, (_, value) in self._kept.items() if concerns(value)]:
+            del self._kept[key]
+
+
+class Access:
+    """Authentication and space lookup for HTTP and sockets alike. Everything raises ProblemError."""
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._principals: Memory[str, Principal] = Memory(clock)
+        self._spaces: Memory[tuple[str, str], Space] = Memory(clock)
+
+    async def principal(self, secret: str) -> Principal:
+        """Whose secret this is. Problems: unauthenticated, token_revoked, unavailable."""
+        digest = sha256_hex(secret)
+
+        async def ask() -> Principal:
+            reply = await self._bus.request(Authenticate(secret_sha256=digest))
+            return reply.principal
+
+        return await self._principals.recall(digest, ask)
+
+    async def redeem_ticket(self, ticket: str) -> Principal:
+        """Uses a one-time ticket up. Problems: ticket_invalid, unavailable."""
+        reply = await self._bus.request(RedeemTicket(ticket_sha256=sha256_hex(ticket)))
+        return reply.principal
+
+    async def space(self, actor: Principal, ref: str) -> Space:
+        """The space behind an id, a name or tenant/name, as this actor sees it; up to 5 s old.
+
+        Problems: space_not_found, multiple_spaces, unavailable.
+        """
+
+        async def ask() -> Space:
+            reply = await self._bus.request(GetSpace(actor=actor, ref=ref))
+            return reply.space
+
+        return await self._spaces.recall((actor.principal_id, ref), ask)
+
+    def forget(self, changed: AccessChanged) -> None:
+        """Drops what is remembered about a credential or space."""
+        if changed.what == "principal":
+            self._principals.forget(lambda known: known.principal_id == changed.changed_id)
+        else:
+            self._spaces.forget(lambda known: known.space_id == changed.changed_id)
