@@ -9,13 +9,21 @@ The promises it checks:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tests.faults.history import Outcome, Submission
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A time without progress in a space that had work."""
+
+    began_at: datetime
+    seconds: float
 
 
 @dataclass
@@ -114,14 +122,19 @@ def _no_overtaking(started: Sequence[tuple[Submission, datetime]], findings: Fin
 
 
 def longest_stall_s(outcomes: Sequence[Outcome]) -> float:
-    """The longest time in which a space had work and nothing started or finished in it, in seconds."""
+    """The longest of all stalls, in seconds."""
+    return max((stall.seconds for stall in stalls(outcomes)), default=0.0)
+
+
+def stalls(outcomes: Sequence[Outcome]) -> list[Stall]:
+    """The times in which a space had work and nothing started or finished in it."""
     by_space: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by_space[outcome.space].append(outcome)
-    return max((_stall_of(space) for space in by_space.values()), default=0.0)
+    return [stall for space in by_space.values() for stall in _stalls_of(space)]
 
 
-def _stall_of(outcomes: Sequence[Outcome]) -> float:
+def _stalls_of(outcomes: Sequence[Outcome]) -> Iterator[Stall]:
     changes: list[tuple[datetime, int]] = []  # when, and by how much open work changes
     for outcome in outcomes:
         changes.append((outcome.created_at, 1))
@@ -130,12 +143,11 @@ def _stall_of(outcomes: Sequence[Outcome]) -> float:
         if outcome.finished_at:
             changes.append((outcome.finished_at, -1))
     changes.sort()
-    longest, work, since = 0.0, 0, None
+    work, since = 0, None
     for moment, change in changes:
         # A submit is no progress, unless there was no work before it.
         if since is not None and work > 0 and change <= 0:
-            longest = max(longest, (moment - since).total_seconds())
+            yield Stall(since, (moment - since).total_seconds())
         if change <= 0 or work == 0:
             since = moment
         work += change
-    return longest
