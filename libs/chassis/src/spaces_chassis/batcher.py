@@ -16,6 +16,8 @@ from spaces_contracts.problems import Code
 
 T = TypeVar("T")
 R = TypeVar("R")
+# An item, and who is told its verdict.
+Entry = tuple[T, Callable[[R | BaseException], None]]
 log = structlog.get_logger(__name__)
 
 MAX_ITEMS = 256
@@ -33,7 +35,7 @@ class BatcherMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self.items = metrics.histogram(
-            "spaces_batch_items_count",
+            "spaces_batch_items",
             "Items in one flush",
             ["batcher"],
             buckets=BATCH_SIZE_BUCKETS,
@@ -68,7 +70,7 @@ class Batcher(Generic[T, R]):
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._size_of = size_of
-        self._waiting: deque[tuple[T, Callable[[R | BaseException], None]]] = deque()
+        self._waiting: deque[Entry[T, R]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._idle: list[tuple[int, asyncio.Future[None]]] = []
@@ -147,8 +149,8 @@ class Batcher(Generic[T, R]):
                 self._wake = None
             await self._settle_all(self._take())
 
-    def _take(self) -> list[tuple[T, Callable[[R | BaseException], None]]]:
-        batch: list[tuple[T, Callable[[R | BaseException], None]]] = []
+    def _take(self) -> list[Entry[T, R]]:
+        batch: list[Entry[T, R]] = []
         size = 0
         while self._waiting and len(batch) < self._max_items:
             if self._size_of is not None:
@@ -158,13 +160,19 @@ class Batcher(Generic[T, R]):
             batch.append(self._waiting.popleft())
         return batch
 
-    async def _settle_all(self, batch: list[tuple[T, Callable[[R | BaseException], None]]]) -> None:
+    async def _settle_all(self, batch: list[Entry[T, R]]) -> None:
         """Flushes; a batch that fails is split, front half first, until the bad items stand alone."""
         todo = [batch]
         outage: BaseException | None = None
         while todo:
             part = todo.pop()
-            verdicts = outage if outage is not None else await self._try(part)
+            try:
+                verdicts = outage if outage is not None else await self._try(part)
+            except asyncio.CancelledError:
+                lost = UnavailableError("this process stopped; whether it was done is unknown")
+                for rest in (part, *todo):
+                    self._settle(rest, [lost] * len(rest))
+                raise
             if not isinstance(verdicts, BaseException):
                 self._settle(part, verdicts)
             elif len(part) == 1 or is_outage(verdicts):
@@ -178,9 +186,7 @@ class Batcher(Generic[T, R]):
                 middle = len(part) // 2
                 todo += [part[middle:], part[:middle]]
 
-    async def _try(
-        self, part: list[tuple[T, Callable[[R | BaseException], None]]]
-    ) -> Sequence[R] | BaseException:
+    async def _try(self, part: list[Entry[T, R]]) -> Sequence[R] | BaseException:
         if self._items is not None and self._seconds is not None:
             self._items.observe(len(part))
             with self._seconds.time():
@@ -191,7 +197,9 @@ class Batcher(Generic[T, R]):
         try:
             results = await self._flush(items)
         except asyncio.CancelledError:
-            raise
+            if self._task is not None and self._task.cancelling():
+                raise
+            return UnavailableError(f"{self.name}: the flush was cancelled")
         except Exception as error:  # it is the items' verdict, and reaches whoever added them
             return error
         if len(results) != len(items):
@@ -201,7 +209,7 @@ class Batcher(Generic[T, R]):
 
     def _settle(
         self,
-        part: list[tuple[T, Callable[[R | BaseException], None]]],
+        part: list[Entry[T, R]],
         verdicts: Sequence[R | BaseException],
     ) -> None:
         for (_, callback), verdict in zip(part, verdicts, strict=True):

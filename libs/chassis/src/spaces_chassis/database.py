@@ -37,7 +37,7 @@ _PASSING = (
 
 
 @contextlib.contextmanager
-def unavailable_when_down(*, connecting: bool = True) -> Iterator[None]:
+def unavailable_when_down() -> Iterator[None]:
     """Turns what passes by itself into DatabaseUnavailable; the statement's own errors go through."""
     try:
         yield
@@ -48,8 +48,6 @@ def unavailable_when_down(*, connecting: bool = True) -> Iterator[None]:
             raise  # wrong use of the driver
         raise DatabaseUnavailable(f"the database is not available: {error}") from error
     except (OSError, TimeoutError) as error:
-        if not connecting:
-            raise  # the caller's own, from inside a transaction
         text = str(error) or type(error).__name__
         raise DatabaseUnavailable(f"the database is not available: {text}") from error
 
@@ -202,23 +200,23 @@ class Database:
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """All rows."""
-        with unavailable_when_down():
-            return await self._open_pool().fetch(sql, *args)
+        async with self._acquired() as connection:
+            return await connection.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """The first row."""
-        with unavailable_when_down():
-            return await self._open_pool().fetchrow(sql, *args)
+        async with self._acquired() as connection:
+            return await connection.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first column of the first row."""
-        with unavailable_when_down():
-            return await self._open_pool().fetchval(sql, *args)
+        async with self._acquired() as connection:
+            return await connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: Any) -> str:
         """The command's tag, such as `UPDATE 1`."""
-        with unavailable_when_down():
-            return await self._open_pool().execute(sql, *args)
+        async with self._acquired() as connection:
+            return await connection.execute(sql, *args)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -226,15 +224,8 @@ class Database:
 
         No network call inside. When COMMIT itself loses the connection, whether it happened is unknown.
         """
-        pool = self._open_pool()
-        with unavailable_when_down():
-            connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
-        try:
-            with unavailable_when_down(connecting=False):
-                async with connection.transaction():
-                    yield connection
-        finally:
-            await pool.release(connection)
+        async with self._acquired() as connection, connection.transaction():
+            yield connection
 
     def hot(self, sql: str, *, plan_cache: PlanCache = "auto") -> HotStatement:
         """A statement with a connection of its own; made before start it is ready when start returns."""
@@ -254,10 +245,14 @@ class Database:
                 server_settings={**self._server_settings, **(server_settings or {})},
             )
 
-    def _open_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+    @contextlib.asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise DatabaseUnavailable("the database is not connected yet")
-        return self._pool
+        with unavailable_when_down():
+            # With a limit: when all connections are busy for that long, waiting makes it worse.
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                yield connection
 
     # --- watching -----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 _NAME = re.compile(r"^spaces_[a-z][a-z0-9_]*$")
-_UNITS = ("_seconds", "_bytes", "_ratio", "_count", "_info", "_celsius")
+_UNITS = ("_seconds", "_bytes", "_ratio", "_items")
 
 # Latencies from half a millisecond (an idle hop) to the longest a client waits.
 LATENCY_BUCKETS_S = (

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS spaces_migration.applied (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (schema, file)
 );
+-- A service checks at start that its schema is new enough, with its own role.
+GRANT USAGE ON SCHEMA spaces_migration TO PUBLIC;
+GRANT SELECT ON spaces_migration.applied TO PUBLIC;
 """
 
 

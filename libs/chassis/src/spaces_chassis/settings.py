@@ -144,7 +144,8 @@ def _refuse_unknown(cls: type[Settings], environ: Mapping[str, str]) -> None:
 
 def _find(cls: type[Settings], field: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     for name in (f"{_prefix(cls)}{field.upper()}", f"SPACES_{field.upper()}"):
-        direct, file = environ.get(name), environ.get(name + _FILE)
+        # Charts and compose files pass empty values for what was left out.
+        direct, file = environ.get(name) or None, environ.get(name + _FILE) or None
         # A field such as `nats_ca_file` ends in _FILE itself: then SPACES_NATS_CA_FILE is its plain name.
         if direct is not None and file is not None:
             raise SettingsError(f"{name} and {name}{_FILE} are both set; keep one")

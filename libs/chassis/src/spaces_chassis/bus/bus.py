@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import structlog
 
 from spaces_chassis.bus import events
 from spaces_chassis.bus.dispatch import Dispatcher
-from spaces_chassis.bus.inbox import Inbox, InboxCallback, ReplyBox
+from spaces_chassis.bus.inbox import Answers, Inbox, InboxCallback, ReplyBox
 from spaces_chassis.bus.meters import BusMeters
 from spaces_chassis.bus.replies import decode_reply
 from spaces_chassis.bus.routes import Route, headers_with_deadline
@@ -30,6 +31,22 @@ log = structlog.get_logger(__name__)
 # Above this a publisher waits for the socket: nobody else bounds what a slow server makes us keep.
 _UNSENT_LIMIT_BYTES = 4 * 1024 * 1024
 _BARRIER_S = 5.0
+
+
+class Throttle:
+    """Lets one pass a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = float("-inf")
+
+    def passes(self) -> bool:
+        """Whether a second is over since one passed."""
+        now = self._clock.monotonic()
+        if now - self._last < 1.0:
+            return False
+        self._last = now
+        return True
 
 
 class Subscription:
@@ -69,7 +86,9 @@ class Bus:
         self._dispatcher = Dispatcher(self, self._meters)
         self._replies = ReplyBox(f"{inbox_prefix}.{new_id()}")
         self._routes: list[Route] = []
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: set[Subscription] = set()
+        self._errors = Throttle(self._clock)
+        self._denied = ""
         self._late: set[asyncio.Task[Subscription]] = set()
         self._since: float | None = None
         self._stopping = False
@@ -94,13 +113,18 @@ class Bus:
     # --- Part ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connects (waiting for the server as long as it takes) and subscribes all routes."""
+        """Connects (waiting for the server as long as it takes) and subscribes all routes.
+
+        Raises PermissionError for a subject that the NATS user may not subscribe to.
+        """
         self._death = asyncio.get_running_loop().create_future()
         await self._transport.connect(self)
         await self._transport.subscribe(self._replies.pattern, None, self._replies.receive)
         for route in self._routes:
             await self._subscribe(route, route.subject)
         await self._transport.barrier(_BARRIER_S)
+        for subject in (self._replies.pattern, *(route.subject for route in self._routes)):
+            self._refuse_denied(subject)
 
     def healthy(self) -> bool:
         """Whether messages flow now."""
@@ -140,14 +164,24 @@ class Bus:
             task.add_done_callback(self._late_done)
 
     async def subscribe(self, route: Route, subject: str | None = None) -> Subscription:
-        """Listens from now on: when it returns, the server knows. Raises BusUnavailable."""
+        """Listens from now on: when it returns, the server knows.
+
+        Raises BusUnavailable, or PermissionError for a subject that the NATS user may not subscribe to.
+        """
         subscription = await self._subscribe(route, subject or route.subject)
         try:
             await self._transport.barrier(_BARRIER_S)
-        except UnavailableError:
+            self._refuse_denied(subject or route.subject)
+        except (UnavailableError, PermissionError):
             await subscription.stop()
             raise
         return subscription
+
+    def _refuse_denied(self, subject: str) -> None:
+        # The server's refusal comes before its answer to the barrier, as an error of the connection.
+        if f'"{subject.lower()}"' in self._denied:
+            self._denied = ""
+            raise PermissionError(f"this NATS user may not subscribe to {subject}")
 
     async def _subscribe(self, route: Route, subject: str) -> Subscription:
         if not subject:
@@ -156,12 +190,11 @@ class Bus:
             subject, route.queue, self._dispatcher.receiver(route)
         )
         subscription = Subscription(handle, self._forget)
-        self._subscriptions.append(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
     def _forget(self, subscription: Subscription) -> None:
-        with contextlib.suppress(ValueError):
-            self._subscriptions.remove(subscription)
+        self._subscriptions.discard(subscription)
 
     def _late_done(self, task: "asyncio.Task[Subscription]") -> None:
         self._late.discard(task)
@@ -294,7 +327,7 @@ class Bus:
         """What EVT still has on a subject (wildcards allowed) after a sequence number, in order."""
         return await events.replay(self, subject, after_seq, limit, timeout_s)
 
-    def collect(self, subject: str, timeout_s: float) -> Any:
+    def collect(self, subject: str, timeout_s: float) -> AbstractContextManager[Answers]:
         """For the event stream only: a request with several answers."""
         return self._replies.expect_many(subject, timeout_s)
 
@@ -343,4 +376,9 @@ class Bus:
     def on_error(self, error: Exception) -> None:
         """Called by the transport for errors that belong to no call of ours."""
         self._meters.errors.inc()
-        log.warning("bus_error", error=str(error) or type(error).__name__)
+        text = str(error) or type(error).__name__
+        if "permissions violation for subscription" in text.lower():
+            self._denied = text.lower()
+        # A server that is down fails each attempt, and a flood drops each message: one line a second tells it.
+        if self._errors.passes():
+            log.warning("bus_error", error=text)

@@ -6,6 +6,8 @@ Known edges of nats-py 2.16 and what is done about them here:
 - Publishes made in an outage are kept and delivered late: `pending_size=-1` refuses them, and what was
   buffered at the moment of the cut is thrown away.
 - Most `-ERR`s close the connection for good: `closed_cb` reports it, and the process ends and is restarted.
+- A server that offers no TLS is spoken to in the clear, password included: `_Client` refuses it.
+- Leaving a frozen server waits for unsent bytes to be taken: `_Client` drops the socket instead.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ from spaces_chassis.settings import BusSettings
 _PING_INTERVAL_S = 5
 _MAX_OUTSTANDING_PINGS = 2
 _CONNECT_TIMEOUT_S = 2
+_CLOSE_S = 1.0
 
 
 class NatsTransport:
@@ -37,7 +40,7 @@ class NatsTransport:
         self._settings = settings
         self._name = name
         self._inbox_prefix = inbox_prefix
-        self._client = Client()
+        self._client = _Client(wants_tls=_wants_tls(settings))
         self._watcher: Watcher | None = None
 
     @property
@@ -52,6 +55,12 @@ class NatsTransport:
         """Tries until a server takes us; each refusal goes to the watcher."""
         self._watcher = watcher
         settings = self._settings
+        await self._connect(settings)
+        if not self._client.is_connected:  # it can return so when authentication timed out
+            raise BusUnavailable("connected to no NATS server")
+        watcher.on_connected()
+
+    async def _connect(self, settings: BusSettings) -> None:
         await self._client.connect(
             servers=[url.strip() for url in settings.nats_url.split(",")],
             name=self._name,
@@ -72,9 +81,6 @@ class NatsTransport:
             max_outstanding_pings=_MAX_OUTSTANDING_PINGS,
             pending_size=-1,
         )
-        if not self._client.is_connected:  # it can return so when authentication timed out
-            raise BusUnavailable("connected to no NATS server")
-        watcher.on_connected()
 
     def publish(
         self, subject: str, body: bytes, reply_to: str | None, headers: Mapping[str, str] | None
@@ -122,8 +128,14 @@ class NatsTransport:
     async def close(self) -> None:
         if self._client.is_connected:
             with contextlib.suppress(BusUnavailable):
-                await self.barrier(1.0)
-        await self._client.close()
+                await self.barrier(_CLOSE_S)
+        if self._client.is_closed or self._watcher is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._client.close()
+        except TimeoutError:  # a frozen server: nothing more can be sent
+            self._client.drop()
 
     async def _on_error(self, error: Exception) -> None:
         if self._watcher is not None:
@@ -143,6 +155,30 @@ class NatsTransport:
     async def _on_closed(self) -> None:
         if self._watcher is not None:
             self._watcher.on_closed(str(self._client.last_error or "closed"))
+
+
+class _Client(Client):
+    """nats-py's client with two of its edges dulled from the inside; there is no hook outside."""
+
+    def __init__(self, *, wants_tls: bool) -> None:
+        super().__init__()
+        self._wants_tls = wants_tls
+
+    def drop(self) -> None:
+        """Closes the socket without waiting for unsent bytes."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # Called before CONNECT, which carries the password.
+        if initial_connection and self._wants_tls and not info.get("tls_required"):
+            raise nats.errors.Error("nats: the server offers no TLS, and TLS was asked for")
+        await super()._process_info(info, initial_connection)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self.drop()
+        await super()._process_op_err(e)
 
 
 class NatsHandle:
@@ -179,10 +215,13 @@ def _plain(secret: Any) -> str | None:
     return None if secret is None else str(secret.get_secret_value())
 
 
+def _wants_tls(settings: BusSettings) -> bool:
+    named = settings.nats_ca_file is not None or settings.nats_cert_file is not None
+    return named or any(url.strip().startswith("tls://") for url in settings.nats_url.split(","))
+
+
 def _tls(settings: BusSettings) -> ssl.SSLContext | None:
-    if settings.nats_ca_file is None and settings.nats_cert_file is None:
-        if any(url.strip().startswith("tls://") for url in settings.nats_url.split(",")):
-            return ssl.create_default_context()
+    if not _wants_tls(settings):
         return None
     context = ssl.create_default_context(cafile=settings.nats_ca_file)
     if settings.nats_cert_file is not None:

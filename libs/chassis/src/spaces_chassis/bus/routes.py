@@ -188,9 +188,18 @@ def serve(
     )
 
 
-def listen(pattern: str, handler: Callable[[Delivery], None], *, queue: str | None = None) -> Route:
-    """Calls a plain function for everything on a subject pattern, unread: for who passes bytes through."""
-    return Route(pattern, pattern, handler, queue=queue)
+def listen(
+    pattern: str,
+    handler: Callable[[Delivery], None],
+    *,
+    queue: str | None = None,
+    name: str | None = None,
+) -> Route:
+    """Calls a plain function for everything on a pattern, unread: for who passes bytes through.
+
+    `name` is what metrics call it; without one it is the pattern's first token.
+    """
+    return Route(name or pattern.partition(".")[0], pattern, handler, queue=queue)
 
 
 def problem_for(error: Exception) -> Problem:
