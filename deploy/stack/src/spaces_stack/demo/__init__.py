@@ -1,0 +1,1 @@
+"""Three spaces served by real models, and one request through each."""
