@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.platform import Platform, running_platform
 from tests.support.servers import RunningNats, RunningPostgres, running_nats, running_postgres
 
 
@@ -45,3 +46,10 @@ def registry_database_url(postgres_server: RunningPostgres, database: str) -> st
 def scheduler_database_url(postgres_server: RunningPostgres, database: str) -> str:
     """The scheduler's address of a fresh database, with the scheduler's rights only."""
     return postgres_server.role_url("spaces_scheduler", database)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    """The whole platform as real processes, one for the tests of a module."""
+    with running_platform() as running:
+        yield running

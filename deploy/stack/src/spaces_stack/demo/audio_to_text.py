@@ -39,4 +39,5 @@ def read_wav(path: Path) -> bytes:
         shape = (recording.getnchannels(), recording.getsampwidth(), recording.getframerate())
         if shape != (1, 2, _RATE_HZ):
             raise ValueError(f"send a WAV file with one channel, 16 bits and {_RATE_HZ} Hz")
-        return recording.readframes(recording.getnframes())
+        samples: bytes = recording.readframes(recording.getnframes())
+    return samples

