@@ -1,0 +1,138 @@
+"""How a socket is let in: version, origin and room are checked before the first frame is read."""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from spaces_chassis.metrics import Metrics
+from spaces_contracts.frames import PROTOCOL
+from spaces_contracts.problems import Code, Problem
+from spaces_gateway.sockets.answers import close, error
+from spaces_gateway.sockets.limits import SocketLimits
+from spaces_gateway.sockets.wire import Wire, wire_of
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+SendMessage = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Door:
+    """Counts who is inside, for both kinds of socket of a process."""
+
+    def __init__(self, limits: SocketLimits, metrics: Metrics) -> None:
+        self.limits = limits
+        self.leaving = False
+        self._inside = 0
+        self._unknown = 0
+        sockets = metrics.gauge("spaces_gateway_sockets", "Open WebSockets, by kind.", ["kind"])
+        self._gauges = {kind: sockets.labels(kind) for kind in ("worker", "client")}
+        refused = metrics.counter(
+            "spaces_gateway_sockets_refused_total", "Sockets refused when they opened.", ["code"]
+        )
+        self._refused = {
+            code: refused.labels(code.value)
+            for code in (
+                Code.UNSUPPORTED_PROTOCOL,
+                Code.ORIGIN_NOT_ALLOWED,
+                Code.TOO_MANY_CONNECTIONS,
+                Code.GOING_AWAY,
+            )
+        }
+
+    async def open(
+        self, scope: Scope, receive: Receive, send: SendMessage, *, kind: str
+    ) -> "Visit | None":
+        """Accepts the socket. One that may not stay hears why in an `error` frame, and None is returned."""
+        await receive()  # websocket.connect
+        offered: Sequence[str] = scope.get("subprotocols") or ()
+        problem = (
+            self._version_problem(offered, required=kind == "worker")
+            or self._origin_problem(scope, kind)
+            or self._room_problem()
+        )
+        chosen = PROTOCOL if PROTOCOL in offered else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        wire = wire_of(scope)
+        if problem is not None:
+            self._refused[problem.code].inc()
+            wire.write([error(problem).frame])
+            wire.close(close(problem).code, problem.code)
+            return None
+        return Visit(self, wire, kind)
+
+    def _version_problem(self, offered: Sequence[str], *, required: bool) -> Problem | None:
+        # A worker must say its version: an agent of another release then hears what to install.
+        # Plain clients may leave it out, so that any WebSocket tool can be used by hand.
+        if PROTOCOL in offered or (not offered and not required):
+            return None
+        spoken = ", ".join(offered) or "none"
+        return Problem(
+            code=Code.UNSUPPORTED_PROTOCOL,
+            message=f"This gateway speaks {PROTOCOL}; offered: {spoken[:200]}.",
+            facts={"supported": [PROTOCOL], "offered": list(offered)[:8]},
+        )
+
+    def _origin_problem(self, scope: Scope, kind: str) -> Problem | None:
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if origin is None or kind == "worker":  # not a browser; workers hold a token no page has
+            return None
+        text = origin.decode("latin-1")
+        allowed = self.limits.allowed_origins
+        own = urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1")
+        if "*" in allowed or text in allowed or own:
+            return None
+        return Problem(
+            code=Code.ORIGIN_NOT_ALLOWED,
+            message=f"Pages of {text[:200]} may not open this socket.",
+            facts={"origin": text[:200]},
+        )
+
+    def _room_problem(self) -> Problem | None:
+        if self.leaving:
+            return Problem(code=Code.GOING_AWAY, message="This gateway is stopping.")
+        if self._inside >= self.limits.sockets or self._unknown >= self.limits.unauthenticated:
+            return Problem(code=Code.TOO_MANY_CONNECTIONS, facts={"sockets": self._inside})
+        return None
+
+    def entered(self, kind: str, by: int) -> None:
+        """For a Visit only."""
+        self._inside += by
+        self._gauges[kind].inc(by)
+
+    def unknown(self, by: int) -> None:
+        """For a Visit only."""
+        self._unknown += by
+
+
+class Visit:
+    """One socket that was let in, until `leave`."""
+
+    __slots__ = ("_door", "_kind", "_known", "wire")
+
+    def __init__(self, door: Door, wire: Wire, kind: str) -> None:
+        self._door = door
+        self._kind = kind
+        self._known = False
+        self.wire = wire
+        door.entered(kind, 1)
+        door.unknown(1)
+
+    def identified(self) -> None:
+        """The peer has shown who it is."""
+        if not self._known:
+            self._known = True
+            self._door.unknown(-1)
+
+    def leave(self) -> None:
+        """The socket is closed."""
+        self.identified()
+        self._door.entered(self._kind, -1)
+
+
+async def until_disconnect(receive: Receive) -> int:
+    """Waits for the end of a socket whose frames go to a sink; returns the close code."""
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return int(message.get("code") or 1005)

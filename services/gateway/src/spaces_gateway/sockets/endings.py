@@ -1,0 +1,71 @@
+"""Tells the registry which connections ended, until it has heard it."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from spaces_chassis.bus import Bus
+from spaces_chassis.clock import Clock
+from spaces_chassis.errors import ProblemError, UnavailableError
+from spaces_contracts.connections import ConnectionEnded
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+MAX_TOLD = 256
+
+log = structlog.get_logger(__name__)
+
+
+class Endings:
+    """A Part. What could not be told when the process stops is found by its lease, which is no longer renewed."""
+
+    name = "endings"
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._untold: dict[str, bool] = {}  # connection id -> clean
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, connection_ids: Iterable[str], *, clean: bool) -> None:
+        """These are over; returns at once."""
+        self._untold.update(dict.fromkeys(connection_ids, clean))
+        if self._untold and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._tell())
+
+    async def _tell(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while self._untold:
+            clean = next(iter(self._untold.values()))
+            batch = [cid for cid, how in self._untold.items() if how is clean][:MAX_TOLD]
+            try:
+                await self._bus.request(ConnectionEnded(connection_ids=batch, clean=clean))
+            except UnavailableError as error:
+                log.warning("connection_ends_not_told", count=len(batch), problem=str(error))
+                await self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                continue
+            except ProblemError as error:  # refused: asking again would not help
+                log.error("connection_ends_refused", count=len(batch), problem=str(error))
+            pause_s = FIRST_PAUSE_S
+            for connection_id in batch:
+                self._untold.pop(connection_id, None)
+
+    # Part
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def drain(self) -> None:
+        """Returns when all is told."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Gives up on what is left."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def healthy(self) -> bool:
+        return True

@@ -1,0 +1,145 @@
+"""All worker connections of this process: who gets what comes on `gw.<gid>.wk.>`, and how they are kept alive."""
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from spaces_chassis.bus import Bus, Delivery
+from spaces_chassis.clock import Clock
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.connections import (
+    ConnectionSuspected,
+    DrainConnection,
+    GatewayBeat,
+    KickConnection,
+)
+from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import CancelJob, ConnectionGone, Job, ResultAck
+from spaces_gateway.sockets.door import Door
+from spaces_gateway.sockets.endings import Endings
+from spaces_gateway.sockets.event_store import EventStore
+
+if TYPE_CHECKING:
+    from spaces_gateway.sockets.worker_socket import WorkerSocket
+
+log = structlog.get_logger(__name__)
+
+_LEASE_LOST = Problem(code=Code.HEARTBEAT_TIMEOUT, message="This connection's lease ran out.")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which gateway process this is."""
+
+    gateway_id: str
+    version: str = ""
+
+
+class WorkerHub:
+    """Connection id -> socket. A Part that says goodbye to the workers when the process stops."""
+
+    name = "worker_sockets"
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        identity: Identity,
+        door: Door,
+        events: EventStore,
+        endings: Endings,
+    ) -> None:
+        self.bus = bus
+        self.clock = clock
+        self.identity = identity
+        self.door = door
+        self.events = events
+        self.endings = endings
+        self.sockets: set[WorkerSocket] = set()
+        self._by_connection: dict[str, WorkerSocket] = {}
+
+    def hold(self, connection_id: str, socket: "WorkerSocket") -> None:
+        """Messages for the connection go to this socket."""
+        self._by_connection[connection_id] = socket
+
+    def release(self, connection_id: str) -> None:
+        """Messages for the connection are answered with `gone`."""
+        self._by_connection.pop(connection_id, None)
+
+    def receive(self, delivery: Delivery) -> None:
+        """A message on `gw.<gid>.wk.<cid>.<what>`. Only enqueues."""
+        *_, connection_id, what = delivery.subject.split(".")
+        socket = self._by_connection.get(connection_id)
+        if socket is None:
+            if what != "ack":  # an acknowledgement finds its agent elsewhere: it asks again
+                delivery.reply_now(ConnectionGone(connection_id=connection_id))
+            return
+        if what == "job":
+            socket.deliver(connection_id, Job.model_validate_json(delivery.body))
+        elif what == "ack":
+            if delivery.body:  # empty: no scheduler listens, and the agent sends the result again
+                socket.deliver(connection_id, ResultAck.model_validate_json(delivery.body))
+        elif what == "cancel":
+            socket.deliver(connection_id, CancelJob.model_validate_json(delivery.body))
+        elif what == "drain":
+            DrainConnection.model_validate_json(delivery.body)
+            socket.drain(connection_id)
+        elif what == "kick":
+            kick = KickConnection.model_validate_json(delivery.body)
+            socket.kick(connection_id, kick.problem)
+        else:
+            log.warning("unknown_worker_message", what=what)
+
+    async def tick(self) -> None:
+        """Each second: pings what is quiet, suspects what stays quiet, closes what is dead."""
+        now = self.clock.monotonic()
+        suspected: list[str] = []
+        for socket in list(self.sockets):
+            suspected += socket.tick(now)
+        if suspected:
+            await self.bus.publish(ConnectionSuspected(connection_ids=suspected))
+
+    async def beat(self) -> None:
+        """Each 3 s: renews the lease of all sockets, and drops those whose lease is lost."""
+        beat = GatewayBeat(
+            gateway_id=self.identity.gateway_id,
+            version=self.identity.version,
+            connections=len(self._by_connection),
+            leaving=self.door.leaving,
+        )
+        reply = await self.bus.request(beat)
+        for connection_id in reply.ended:
+            socket = self._by_connection.get(connection_id)
+            if socket is not None:
+                socket.kick(connection_id, reply.problem or _LEASE_LOST)
+
+    # Part
+
+    async def start(self) -> None:
+        """The first beat makes the gateway known; it is repeated by a loop."""
+        try:
+            await self.beat()
+        except ProblemError as error:
+            log.warning("first_beat_failed", problem=str(error))
+
+    async def drain(self) -> None:
+        """Sends everybody away, each with its own time to come back, and tells the registry."""
+        self.door.leaving = True
+        spread_s = self.door.limits.reconnect_spread_s
+        for socket in list(self.sockets):
+            socket.go_away(random.uniform(0.0, spread_s))
+        try:
+            await self.beat()
+        except ProblemError as error:
+            log.warning("leaving_not_told", problem=str(error))
+        await self.endings.drain()
+
+    async def stop(self) -> None:
+        """Drops what is still connected."""
+        for socket in list(self.sockets):
+            socket.wire.abort()
+
+    def healthy(self) -> bool:
+        return not self.door.leaving
