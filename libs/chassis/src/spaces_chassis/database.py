@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 import structlog
@@ -17,7 +17,10 @@ from spaces_chassis.settings import DatabaseSettings
 log = structlog.get_logger(__name__)
 
 PlanCache = Literal["auto", "force_generic_plan", "force_custom_plan"]
-Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:  # generic only in the stubs
+    Connection = asyncpg.pool.PoolConnectionProxy
 
 CONNECT_TIMEOUT_S = 3.0
 # No statement of a service may take longer; a server that says nothing counts as down after this.

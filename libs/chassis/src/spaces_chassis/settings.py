@@ -81,46 +81,51 @@ class BusSettings(BaseModel):
     """How to reach NATS."""
 
     nats_url: str = Field(
-        "nats://127.0.0.1:4222", description="NATS servers, comma separated; tls:// asks for TLS"
+        default="nats://127.0.0.1:4222",
+        description="NATS servers, comma separated; tls:// asks for TLS",
     )
-    nats_user: str | None = Field(None, description="user name at NATS")
-    nats_password: SecretStr | None = Field(None, description="password at NATS")
+    nats_user: str | None = Field(default=None, description="user name at NATS")
+    nats_password: SecretStr | None = Field(default=None, description="password at NATS")
     nats_token: SecretStr | None = Field(
-        None, description="token at NATS, instead of user and password"
+        default=None, description="token at NATS, instead of user and password"
     )
     nats_ca_file: Path | None = Field(
-        None, description="certificates that NATS's own is checked against"
+        default=None, description="certificates that NATS's own is checked against"
     )
-    nats_cert_file: Path | None = Field(None, description="this process's certificate for NATS")
-    nats_key_file: Path | None = Field(None, description="the key of that certificate")
+    nats_cert_file: Path | None = Field(
+        default=None, description="this process's certificate for NATS"
+    )
+    nats_key_file: Path | None = Field(default=None, description="the key of that certificate")
 
 
 class DatabaseSettings(BaseModel):
     """How to reach PostgreSQL."""
 
     postgres_url: SecretStr = Field(
-        SecretStr("postgresql://127.0.0.1:5432/spaces"),
+        default=SecretStr("postgresql://127.0.0.1:5432/spaces"),
         description="PostgreSQL address with user, password, sslmode, sslrootcert and so on",
     )
-    postgres_pool: int = Field(8, ge=1, le=200, description="connections in the pool")
+    postgres_pool: int = Field(default=8, ge=1, le=200, description="connections in the pool")
 
 
 class LogSettings(BaseModel):
     """How to log."""
 
     log_format: Literal["json", "human", "auto"] = Field(
-        "auto", description="json, human, or auto: human on a terminal"
+        default="auto", description="json, human, or auto: human on a terminal"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="lowest level that is written"
+        default="INFO", description="lowest level that is written"
     )
 
 
 class HttpSettings(BaseModel):
     """Where the process answers HTTP."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(0, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(
+        default=0, ge=0, le=65535, description="port to listen on; 0 takes a free one"
+    )
 
 
 def _prefix(cls: type[Settings]) -> str:

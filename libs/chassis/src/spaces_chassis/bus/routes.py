@@ -57,7 +57,7 @@ class Delivery:
     @property
     def expired(self) -> bool:
         """Whether the sender has stopped waiting."""
-        return self.deadline_ms is not None and self._bus.unix_ms() > self.deadline_ms
+        return self.deadline_ms is not None and self._bus.unix_ms() >= self.deadline_ms
 
     def remaining_s(self) -> float | None:
         """Seconds the sender still waits (not below 0); None when it did not say."""
