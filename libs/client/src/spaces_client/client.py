@@ -51,7 +51,7 @@ class AsyncSpaces:
         retry_for_s: float = 20.0,
         reconnect_for_s: float = 300.0,
     ) -> None:
-        """Seconds: `timeout_s` for one answer, `retry_for_s` for a call with its retries, `reconnect_for_s` for a stream."""
+        """Seconds: `timeout_s` for one answer, `retry_for_s` for a call with its retries, `reconnect_for_s` a stream."""
         endpoint = load_endpoint(url=url, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s)
         self.url = endpoint.http_url
         patience = Patience(for_s=retry_for_s)

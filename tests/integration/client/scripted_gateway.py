@@ -1,0 +1,564 @@
+"""A small gateway in memory: the HTTP API and the client socket over real sockets, with a worker that is the test."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import uvicorn
+
+from spaces_contracts.client_socket import (
+    Auth,
+    CancelFrame,
+    ChunkFrame,
+    FinishedFrame,
+    ProgressFrame,
+    Ready,
+    ResetFrame,
+    SpaceFrame,
+    StatusFrame,
+    SubmitFrame,
+    SubmittedFrame,
+    Subscribe,
+    Unsubscribe,
+    read_from_client,
+)
+from spaces_contracts.frames import PROTOCOL, ErrorFrame, Frame, GoAway
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import KINDS, Code, Problem
+from spaces_contracts.requests import RequestState
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+API_KEY = "key-of-the-test"
+NOW = "2026-11-21T12:00:00Z"
+
+
+@dataclass
+class Job:
+    """One request; the test plays its worker."""
+
+    request_id: str
+    space_id: str
+    body: dict[str, Any]
+    state: RequestState = RequestState.QUEUED
+    attempt: int = 0
+    chunks: list[Any] = field(default_factory=list)
+    output: Any = None
+    error: Problem | None = None
+    recovered: bool = True
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    listeners: list["Session"] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """A new attempt."""
+        again = self.attempt > 0
+        self.attempt += 1
+        self.chunks = []
+        self.state = RequestState.RUNNING
+        await self.tell(self.status())
+        if again:
+            await self.tell(ResetFrame(request_id=self.request_id, attempt=self.attempt))
+
+    async def progress(self, percent: float, message: str | None = None) -> None:
+        """How far it is."""
+        await self.tell(
+            ProgressFrame(
+                request_id=self.request_id, attempt=self.attempt, percent=percent, message=message
+            )
+        )
+
+    async def chunk(self, *data: Any) -> None:
+        """Some output."""
+        first = len(self.chunks) + 1
+        self.chunks.extend(data)
+        await self.tell(self.chunk_frame(first))
+
+    async def finish(
+        self, state: RequestState = RequestState.SUCCEEDED, output: Any = None
+    ) -> None:
+        """The end."""
+        self.state, self.output = state, output
+        self.ended.set()
+        await self.tell(self.finished())
+
+    def chunk_frame(self, first: int) -> ChunkFrame:
+        """The chunks from number `first` on."""
+        return ChunkFrame(
+            request_id=self.request_id,
+            attempt=self.attempt,
+            n=first,
+            data=self.chunks[first - 1 :],
+        )
+
+    def status(self) -> StatusFrame:
+        """Where it is."""
+        return StatusFrame(
+            request_id=self.request_id,
+            space_id=self.space_id,
+            state=self.state,
+            attempt=self.attempt,
+            position=1 if self.state is RequestState.QUEUED else None,
+            queue_size=1 if self.state is RequestState.QUEUED else 0,
+        )
+
+    def finished(self) -> FinishedFrame:
+        """The frame of its end."""
+        return FinishedFrame(
+            request_id=self.request_id,
+            space_id=self.space_id,
+            state=self.state,
+            attempt=self.attempt,
+            last_n=len(self.chunks),
+            recovered=self.recovered,
+            output=self.output,
+            error=self.error,
+            queue_ms=1,
+            run_ms=2,
+            processing_time_seconds=0.002,
+        )
+
+    def view(self) -> dict[str, Any]:
+        """Its JSON in the HTTP API."""
+        view = json.loads(self.status().model_dump_json(exclude={"type", "ref"}))
+        view |= {"created_at": NOW, "output": self.output}
+        if self.state.terminal:
+            view |= {"finished_at": NOW, "queue_ms": 1, "run_ms": 2}
+        if self.error:
+            view["error"] = {"code": self.error.code, "message": self.error.message}
+        return view
+
+    async def tell(self, frame: Frame) -> None:
+        """To everybody who listens."""
+        for session in list(self.listeners):
+            await session.say(frame)
+
+
+class Session:
+    """One client socket."""
+
+    def __init__(self, gateway: "ScriptedGateway", receive: Receive, send: Send) -> None:
+        self._gateway = gateway
+        self._receive = receive
+        self._send = send
+        self.heard: list[Frame] = []
+
+    async def say(self, frame: Frame) -> None:
+        """Sends a frame; a cut connection swallows it."""
+        with suppress(OSError, RuntimeError):
+            await self._send({"type": "websocket.send", "text": frame.encode()})
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Ends the socket."""
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def run(self) -> None:
+        """Until the client leaves."""
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                frame = read_from_client(message["text"])
+                self.heard.append(frame)
+                await self._answer(frame)
+        finally:
+            for job in self._gateway.jobs.values():
+                if self in job.listeners:
+                    job.listeners.remove(self)
+
+    async def _answer(self, frame: Frame) -> None:
+        if isinstance(frame, Auth):
+            if frame.token != API_KEY:
+                await self.say(ErrorFrame(code=Code.UNAUTHENTICATED, message="Who are you?"))
+                await self.close(4401, "unauthenticated")
+                return
+            await self.say(Ready(principal_id=new_id(), protocol=PROTOCOL))
+        elif isinstance(frame, SubmitFrame):
+            await self._submit(frame)
+        elif isinstance(frame, Subscribe):
+            await self._subscribe(frame)
+        elif isinstance(frame, Unsubscribe):
+            job = self._gateway.jobs.get(frame.request_id or "")
+            if job and self in job.listeners:
+                job.listeners.remove(self)
+        elif isinstance(frame, CancelFrame):
+            await self._gateway.jobs[frame.request_id].finish(RequestState.CANCELLED)
+
+    async def _submit(self, frame: SubmitFrame) -> None:
+        if self._gateway.problems:
+            problem = self._gateway.problems.pop(0)
+            await self.say(ErrorFrame(code=problem.code, message=problem.message, ref=frame.ref))
+            return
+        body = frame.model_dump(include={"prompt", "parameters", "files"})
+        job, duplicate = self._gateway.accept(frame.space, body, frame.idempotency_key)
+        job.listeners.append(self)
+        if self._gateway.lose_answers:
+            self._gateway.lose_answers -= 1
+            self._gateway.cable.cut()
+            return
+        await self.say(
+            SubmittedFrame(
+                ref=frame.ref,
+                request_id=job.request_id,
+                space_id=job.space_id,
+                state=job.state,
+                position=1,
+                queue_size=1,
+                duplicate=duplicate,
+            )
+        )
+
+    async def _subscribe(self, frame: Subscribe) -> None:
+        if frame.space_id is not None:
+            await self.say(SpaceFrame(space_id=frame.space_id, connected=True, queue_size=0))
+            self._gateway.space_listeners.append(self)
+            return
+        job = self._gateway.jobs.get(frame.request_id or "")
+        if job is None:
+            await self.say(
+                ErrorFrame(code=Code.REQUEST_NOT_FOUND, message="No such request", ref=frame.ref)
+            )
+            return
+        await self.say(job.status())
+        known = frame.after.n if frame.after.attempt == job.attempt else 0
+        if frame.after.attempt < job.attempt and frame.after.n:
+            await self.say(ResetFrame(request_id=job.request_id, attempt=job.attempt))
+        for first in range(known + 1, len(job.chunks) + 1):
+            await self.say(
+                job.chunk_frame(first).model_copy(update={"data": [job.chunks[first - 1]]})
+            )
+        if job.state.terminal:
+            await self.say(job.finished())
+        elif self not in job.listeners:
+            job.listeners.append(self)
+
+
+class ScriptedGateway:
+    """Spaces, jobs and sockets, all in memory."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.keys: dict[str, Job] = {}
+        self.spaces: dict[str, dict[str, Any]] = {}
+        self.tenants = [{"tenant_id": new_id(), "name": "default", "created_at": NOW}]
+        self.credentials: list[dict[str, Any]] = []
+        self.sessions: list[Session] = []
+        self.space_listeners: list[Session] = []
+        self.uploads: dict[str, bytes] = {}
+        self.problems: list[Problem] = []  # answers to the next submits
+        self.lose_answers = (
+            0  # so many submits are accepted, and the connection cut before the answer
+        )
+        self.calls: list[tuple[str, str, dict[str, str]]] = []
+        self.cable = Cable()
+        self.serve: Callable[[Job], Awaitable[None]] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Through the cable."""
+        return f"http://127.0.0.1:{self.cable.port}"
+
+    def add_space(self, name: str, **fields: Any) -> dict[str, Any]:
+        """One more space."""
+        tenant = self.tenants[0]
+        space = {
+            "space_id": new_id(),
+            "tenant_id": tenant["tenant_id"],
+            "tenant_name": tenant["name"],
+            "name": name,
+            "enabled": True,
+            "inputs": ["prompt"],
+            "policy": {},
+            "connected": True,
+            "connections": 1,
+            "created_at": NOW,
+            "updated_at": NOW,
+        } | fields
+        self.spaces[name] = space
+        return space
+
+    def accept(self, space: str, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
+        """A job, the first one's with a repeated key."""
+        if key is not None and key in self.keys:
+            return self.keys[key], True
+        job = Job(new_id(), str(self.spaces[space]["space_id"]), body)
+        self.jobs[job.request_id] = job
+        if key is not None:
+            self.keys[key] = job
+        if self.serve is not None:
+            task = asyncio.ensure_future(self.serve(job))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return job, False
+
+    async def go_away(self) -> None:
+        """Tells every socket to come back at once."""
+        for session in self.sessions:
+            await session.say(GoAway(reconnect_after_s=0.01))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+            session = Session(self, receive, send)
+            self.sessions.append(session)
+            with suppress(RuntimeError):  # said goodbye to a client that left
+                await session.run()
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path: bytes = scope["raw_path"]
+        path = raw_path.decode().split("?")[0]
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.calls.append((scope["method"], path, headers))
+        if headers.get("authorization") != f"Bearer {API_KEY}":
+            answer: Any = Problem(code=Code.UNAUTHENTICATED)
+        else:
+            parts = [unquote(part) for part in path.split("/")[2:]]
+            answer = await self._route(scope["method"], parts, query, headers, body)
+        await self._reply(send, answer)
+
+    async def _reply(self, send: Send, answer: Any) -> None:
+        status, media_type = 200, b"application/json"
+        if isinstance(answer, Problem):
+            status, media_type = answer.kind.status, b"application/problem+json"
+            answer = {
+                "code": answer.code,
+                "title": answer.kind.title,
+                "status": status,
+                "detail": answer.message,
+                "retry_after_s": answer.retry_after_s,
+            }
+        elif isinstance(answer, int):  # a status alone, as a proxy answers
+            status, answer = answer, None
+        content = b"" if answer is None else json.dumps(answer).encode()
+        with suppress(OSError, RuntimeError):
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": status,
+                    "headers": [
+                        (b"content-type", media_type),
+                        (b"content-length", str(len(content)).encode()),
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": content})
+
+    async def _route(
+        self,
+        method: str,
+        parts: list[str],
+        query: dict[str, str],
+        headers: dict[str, str],
+        raw: bytes,
+    ) -> Any:
+        is_json = headers.get("content-type") == "application/json"
+        body = json.loads(raw) if raw and is_json else {}
+        match [method, *parts]:
+            case ["POST", "spaces", space, "requests"]:
+                return await self._submit(space, body, query, headers)
+            case ["GET", "requests", request_id]:
+                return await self._job(request_id, query)
+            case ["POST", "requests", request_id, "cancel"]:
+                await self.jobs[request_id].finish(RequestState.CANCELLED)
+                return self.jobs[request_id].view()
+            case ["GET", "requests"]:
+                views = [job.view() for job in reversed(self.jobs.values())]
+                return {"requests": views, "next_cursor": None}
+            case ["POST", "files"]:
+                file_id = new_id()
+                self.uploads[file_id] = raw
+                kind = headers["content-type"].split("/")[0]
+                return {
+                    "file_id": file_id,
+                    "name": unquote(headers["x-file-name"]),
+                    "kind": kind if kind in ("image", "audio", "video") else "file",
+                    "media_type": headers["content-type"],
+                    "size_bytes": len(raw),
+                    "sha256": "0" * 64,
+                }
+            case _:
+                return self._admin(method, parts, body)
+
+    async def _submit(
+        self, space: str, body: dict[str, Any], query: dict[str, str], headers: dict[str, str]
+    ) -> Any:
+        if self.problems:
+            return self.problems.pop(0)
+        if space not in self.spaces:
+            return Problem(code=Code.SPACE_NOT_FOUND, message=f"No space {space!r}")
+        job, duplicate = self.accept(space, body, headers.get("idempotency-key"))
+        if self.lose_answers:
+            self.lose_answers -= 1
+            self.cable.cut()
+        if "wait" in query:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(job.ended.wait(), float(query["wait"]))
+        return job.view() | {"duplicate": duplicate}
+
+    async def _job(self, request_id: str, query: dict[str, str]) -> Any:
+        job = self.jobs.get(request_id)
+        if job is None:
+            return Problem(code=Code.REQUEST_NOT_FOUND, message=f"No request {request_id}")
+        if "wait" in query:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(job.ended.wait(), float(query["wait"]))
+        return job.view()
+
+    def _admin(self, method: str, parts: list[str], body: dict[str, Any]) -> Any:
+        match [method, *parts]:
+            case ["GET", "spaces"]:
+                return {"spaces": list(self.spaces.values())}
+            case ["POST", "spaces"]:
+                if body["name"] in self.spaces:
+                    return Problem(code=Code.SPACE_NAME_TAKEN)
+                return self.add_space(**body)
+            case [_, "spaces", space, *_] if space.split("/")[-1] not in self.spaces:
+                return Problem(code=Code.SPACE_NOT_FOUND, message=f"No space {space!r}")
+            case ["GET", "spaces", space]:
+                return self.spaces[space.split("/")[-1]]
+            case ["PATCH", "spaces", space]:
+                self.spaces[space] |= body
+                return self.spaces[space]
+            case ["DELETE", "spaces", space]:
+                del self.spaces[space]
+                return None
+            case ["GET", "spaces", space, "queue"]:
+                return {"space_id": self.spaces[space]["space_id"], "queue_size": 3, "slots": 1}
+            case ["GET", "spaces", space, "connections"]:
+                return {"connections": []}
+            case ["GET", "tenants"]:
+                return {"tenants": self.tenants}
+            case ["POST", "tenants"]:
+                self.tenants.append(body | {"tenant_id": new_id(), "created_at": NOW})
+                return self.tenants[-1]
+            case ["GET", "me"]:
+                return {"principal_id": new_id(), "kind": "admin", "name": "admin"}
+            case [_, "keys" | "worker-tokens" as what, *rest]:
+                return self._credential(method, what, rest, body)
+            case _:
+                return Problem(code=Code.NOT_FOUND, message="/".join(parts))
+
+    def _credential(self, method: str, what: str, rest: list[str], body: dict[str, Any]) -> Any:
+        kind = "api_key" if what == "keys" else "worker_token"
+        if method == "GET":
+            same = [made for made in self.credentials if made["principal"]["kind"] == kind]
+            return {"credentials": same}
+        if method == "DELETE":
+            self.credentials = [
+                made for made in self.credentials if made["principal"]["principal_id"] != rest[0]
+            ]
+            return None
+        made = {
+            "principal": {"principal_id": new_id(), "kind": kind, "name": body["name"]},
+            "prefix": "sp_abc",
+            "created_at": NOW,
+        }
+        self.credentials.append(made)
+        return {"credential": made, "secret": "sp_abcdef"}
+
+
+class Cable:
+    """What lies between client and gateway: a TCP relay that a test can cut."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.target = 0
+        self.plugged = True
+        self.cut_after_bytes: list[
+            int
+        ] = []  # so much down-stream data, then a cut; one each connection
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """Breaks every connection at once, as a lost network does."""
+        for end in list(self._ends):
+            end.transport.abort()
+
+    @asynccontextmanager
+    async def laid(self, target: int) -> AsyncIterator[None]:
+        """Relays to the port while inside."""
+        self.target = target
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            self.cut()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if not self.plugged:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        limit = self.cut_after_bytes.pop(0) if self.cut_after_bytes else None
+        both = {writer, up_writer}
+        self._ends |= both
+        try:
+            await asyncio.gather(_pump(reader, up_writer, None), _pump(up_reader, writer, limit))
+        finally:
+            self._ends -= both
+            for end in both:
+                end.transport.abort()
+
+
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
+) -> None:
+    with suppress(OSError):
+        while data := await reader.read(4096):
+            if limit is not None and len(data) >= limit:
+                writer.write(data[:limit])
+                break
+            limit = None if limit is None else limit - len(data)
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort() if limit is not None else writer.close()
+
+
+@asynccontextmanager
+async def running_gateway() -> AsyncIterator[ScriptedGateway]:
+    """A gateway that listens."""
+    gateway = ScriptedGateway()
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        gateway, ws="websockets-sansio", lifespan="off", log_config=None, log_level="critical"
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        async with gateway.cable.laid(listener.getsockname()[1]):
+            yield gateway
+    finally:
+        server.force_exit = True
+        await server.shutdown(sockets=[listener])
+
+
+def status_of(code: Code) -> int:
+    """The HTTP status of a code."""
+    return KINDS[code].status
