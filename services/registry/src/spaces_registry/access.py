@@ -1,0 +1,179 @@
+"""Handlers of tenants, credentials and tickets."""
+
+import re
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import (
+    Authenticate,
+    CreateCredential,
+    CreateTenant,
+    CreateTicket,
+    Credential,
+    CredentialList,
+    CredentialReply,
+    ListCredentials,
+    ListTenants,
+    Principal,
+    PrincipalKind,
+    PrincipalReply,
+    RedeemTicket,
+    RevokeCredential,
+    TenantList,
+    TenantReply,
+)
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.message import Done
+from spaces_contracts.problems import Code
+from spaces_registry.access_store import AccessStore
+from spaces_registry.actors import (
+    chosen_tenant,
+    require_admin,
+    require_issuer,
+    require_manager,
+    sees_tenant,
+    tenant_filter,
+    tenant_not_found,
+)
+from spaces_registry.endings import Endings, Reason
+from spaces_registry.hints import Hints
+from spaces_registry.space_finder import SpaceFinder
+from spaces_registry.space_store import SpaceStore
+
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+class Access:
+    """Who may do what."""
+
+    def __init__(
+        self, access: AccessStore, spaces: SpaceStore, endings: Endings, hints: Hints
+    ) -> None:
+        self._access = access
+        self._spaces = spaces
+        self._finder = SpaceFinder(spaces)
+        self._endings = endings
+        self._hints = hints
+
+    async def authenticate(self, command: Authenticate) -> PrincipalReply:
+        """Whose secret it is."""
+        credential = await self._access.authenticate(command.secret_sha256)
+        if credential is None:
+            raise ProblemError.of(Code.UNAUTHENTICATED, "The key is not known")
+        if credential.revoked_at is not None:
+            raise token_revoked()
+        return PrincipalReply(principal=credential.principal)
+
+    async def create_tenant(self, command: CreateTenant) -> TenantReply:
+        """Admins only."""
+        require_admin(command.actor)
+        tenant = await self._access.add_tenant(command.name)
+        if tenant is None:
+            raise ProblemError.of(
+                Code.TENANT_NAME_TAKEN, f"A tenant {command.name!r} exists already"
+            )
+        return TenantReply(tenant=tenant)
+
+    async def list_tenants(self, command: ListTenants) -> TenantList:
+        """All of them for admins, else one's own."""
+        return TenantList(tenants=await self._access.tenants(tenant_filter(command.actor)))
+
+    async def create_credential(self, command: CreateCredential) -> CredentialReply:
+        """Stores the hash of a secret that its maker keeps."""
+        require_issuer(command.actor, command.kind)
+        _require_hash(command.secret_sha256)
+        principal = Principal(
+            principal_id=new_id(),
+            kind=command.kind,
+            tenant_id=command.tenant_id,
+            name=command.name,
+            space_ids=await self._scope(command),
+        )
+        principal = principal.model_copy(
+            update={"tenant_id": await self._tenant(command, principal)}
+        )
+        stored = await self._access.add_credential(
+            principal, secret_sha256=command.secret_sha256, prefix=command.prefix
+        )
+        if stored is None:
+            raise ProblemError.of(Code.INVALID_REQUEST, "This secret is in use already")
+        return CredentialReply(credential=stored)
+
+    async def list_credentials(self, command: ListCredentials) -> CredentialList:
+        """Revoked ones too."""
+        require_issuer(command.actor, command.kind)
+        found = await self._access.credentials(command.kind, tenant_filter(command.actor))
+        return CredentialList(credentials=found)
+
+    async def revoke_credential(self, command: RevokeCredential) -> CredentialReply:
+        """Ends it now, and the connections of workers that came with it."""
+        require_manager(command.actor)
+        await self._seen(command.actor, command.principal_id)
+        if not await self._access.revoke(command.principal_id):
+            raise ProblemError.of(
+                Code.FORBIDDEN, "The last admin key cannot be revoked; make another one first"
+            )
+        await self._hints.credential_changed(command.principal_id)
+        await self._endings.end_of_principal(command.principal_id, Reason.TOKEN_REVOKED)
+        return CredentialReply(credential=await self._seen(command.actor, command.principal_id))
+
+    async def create_ticket(self, command: CreateTicket) -> Done:
+        """For browsers: a key must not travel in a socket's address."""
+        require_manager(command.actor)
+        _require_hash(command.ticket_sha256)
+        if not await self._access.add_ticket(command.ticket_sha256, command.actor.principal_id):
+            raise ProblemError.of(Code.UNAUTHENTICATED, "The credential is unknown or revoked")
+        return Done()
+
+    async def redeem_ticket(self, command: RedeemTicket) -> PrincipalReply:
+        """Uses it up."""
+        principal = await self._access.use_ticket(command.ticket_sha256)
+        if principal is None:
+            raise ProblemError.of(
+                Code.TICKET_INVALID, "The ticket is unknown, used or older than 30 seconds"
+            )
+        return PrincipalReply(principal=principal)
+
+    async def _seen(self, actor: Principal, principal_id: str) -> Credential:
+        credential = await self._access.credential(principal_id)
+        if credential is None or not sees_tenant(actor, credential.principal.tenant_id):
+            raise ProblemError.of(Code.KEY_NOT_FOUND, "No such key or token")
+        return credential
+
+    async def _scope(self, command: CreateCredential) -> list[str]:
+        if command.kind is not PrincipalKind.WORKER_TOKEN:
+            if command.spaces:
+                raise ProblemError.of(
+                    Code.INVALID_REQUEST, "Only worker tokens are limited to spaces"
+                )
+            return []
+        if not command.spaces:
+            raise ProblemError.of(
+                Code.INVALID_REQUEST, "A worker token names the spaces that it may serve"
+            )
+        return sorted(
+            {(await self._finder.find(command.actor, ref)).space_id for ref in command.spaces}
+        )
+
+    async def _tenant(self, command: CreateCredential, principal: Principal) -> str | None:
+        if command.kind is PrincipalKind.ADMIN:
+            return None
+        if command.kind is PrincipalKind.API_KEY:
+            tenant_id = chosen_tenant(command.actor, command.tenant_id)
+            if not await self._access.has_tenant(tenant_id):
+                raise tenant_not_found()
+            return tenant_id
+        # A token belongs where its spaces are; one over several tenants belongs to the admins.
+        tenants = await self._spaces.tenants_of(principal.space_ids)
+        if command.tenant_id is not None and tenants != {command.tenant_id}:
+            raise ProblemError.of(Code.TENANT_NOT_FOUND, "The spaces are not all of this tenant")
+        return tenants.pop() if len(tenants) == 1 else None
+
+
+def token_revoked() -> ProblemError:
+    """The credential existed once."""
+    return ProblemError.of(Code.TOKEN_REVOKED, "The credential was revoked")
+
+
+def _require_hash(sha256: str) -> None:
+    if not _SHA256.match(sha256):
+        raise ProblemError.of(Code.INVALID_REQUEST, "A secret travels as its SHA-256 in hex")

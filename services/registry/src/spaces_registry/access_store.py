@@ -1,0 +1,198 @@
+"""All SQL on tenants, principals and tickets."""
+
+import asyncpg
+
+from spaces_chassis.database import Database
+from spaces_contracts.access import Credential, Principal, PrincipalKind, Tenant
+from spaces_contracts.identifiers import new_id
+
+TICKET_S = 30.0
+
+_PRINCIPAL = """
+    p.principal_id, p.kind, p.tenant_id, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
+    ARRAY(SELECT t.space_id FROM registry.worker_token_space t
+           WHERE t.principal_id = p.principal_id ORDER BY t.space_id) AS space_ids
+"""
+
+
+class AccessStore:
+    """Tenants, principals and tickets in PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def authenticate(self, secret_sha256: str) -> Credential | None:
+        """Whose hash it is, revoked or not; notes the use at most once a minute."""
+        row = await self._database.fetchrow(
+            f"""
+            WITH used AS (
+                UPDATE registry.principal SET last_used_at = clock_timestamp()
+                 WHERE secret_sha256 = $1 AND revoked_at IS NULL
+                   AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute'))
+            SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.secret_sha256 = $1
+            """,
+            secret_sha256,
+        )
+        return None if row is None else _credential(row)
+
+    async def add_tenant(self, name: str) -> Tenant | None:
+        """None when the name is taken."""
+        row = await self._database.fetchrow(
+            """
+            INSERT INTO registry.tenant (tenant_id, name) VALUES ($1, $2)
+            ON CONFLICT (name) DO NOTHING RETURNING tenant_id, name, created_at
+            """,
+            new_id(),
+            name,
+        )
+        return None if row is None else Tenant(**dict(row))
+
+    async def tenants(self, only: str | None) -> list[Tenant]:
+        """All tenants, oldest first, or only one."""
+        rows = await self._database.fetch(
+            """
+            SELECT tenant_id, name, created_at FROM registry.tenant
+             WHERE $1::text IS NULL OR tenant_id = $1 ORDER BY created_at, tenant_id
+            """,
+            only,
+        )
+        return [Tenant(**dict(row)) for row in rows]
+
+    async def has_tenant(self, tenant_id: str) -> bool:
+        """Whether the tenant exists."""
+        found = await self._database.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM registry.tenant WHERE tenant_id = $1)", tenant_id
+        )
+        return bool(found)
+
+    async def add_credential(
+        self, principal: Principal, *, secret_sha256: str, prefix: str
+    ) -> Credential | None:
+        """Stores a credential with its spaces. The same one again is no error; None when the hash is another's."""
+        async with self._database.transaction() as tx:
+            added = await tx.fetchval(
+                """
+                INSERT INTO registry.principal (principal_id, kind, tenant_id, name, secret_sha256, prefix)
+                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (secret_sha256) DO NOTHING RETURNING principal_id
+                """,
+                principal.principal_id,
+                principal.kind.value,
+                principal.tenant_id,
+                principal.name,
+                secret_sha256,
+                prefix,
+            )
+            if added is not None:
+                await tx.execute(
+                    """
+                    INSERT INTO registry.worker_token_space (principal_id, space_id)
+                    SELECT $1, unnest($2::text[])
+                    """,
+                    principal.principal_id,
+                    sorted(set(principal.space_ids)),
+                )
+            row = await tx.fetchrow(
+                f"SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.secret_sha256 = $1",
+                secret_sha256,
+            )
+        assert row is not None, "inserted or in conflict"
+        stored = _credential(row)
+        same = stored.principal == principal.model_copy(
+            update={
+                "principal_id": stored.principal.principal_id,
+                "space_ids": sorted(set(principal.space_ids)),
+            }
+        )
+        return stored if same and stored.revoked_at is None else None
+
+    async def credentials(self, kind: PrincipalKind, only: str | None) -> list[Credential]:
+        """Credentials of a kind, newest first, of all tenants or of one."""
+        rows = await self._database.fetch(
+            f"""
+            SELECT {_PRINCIPAL} FROM registry.principal p
+             WHERE p.kind = $1 AND ($2::text IS NULL OR p.tenant_id = $2)
+             ORDER BY p.created_at DESC, p.principal_id DESC
+            """,
+            kind.value,
+            only,
+        )
+        return [_credential(row) for row in rows]
+
+    async def credential(self, principal_id: str) -> Credential | None:
+        """One credential, revoked or not."""
+        row = await self._database.fetchrow(
+            f"SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.principal_id = $1", principal_id
+        )
+        return None if row is None else _credential(row)
+
+    async def revoke(self, principal_id: str) -> bool:
+        """False for the last admin key that still works: it would lock everybody out."""
+        async with self._database.transaction() as tx:
+            # Two admins that revoke each other at the same moment must not both win.
+            admins = await tx.fetch(
+                """
+                SELECT principal_id FROM registry.principal
+                 WHERE kind = 'admin' AND revoked_at IS NULL ORDER BY principal_id FOR UPDATE
+                """
+            )
+            if [row["principal_id"] for row in admins] == [principal_id]:
+                return False
+            await tx.execute(
+                """
+                UPDATE registry.principal SET revoked_at = clock_timestamp()
+                 WHERE principal_id = $1 AND revoked_at IS NULL
+                """,
+                principal_id,
+            )
+            return True
+
+    async def add_ticket(self, ticket_sha256: str, principal_id: str) -> bool:
+        """False when the principal is unknown or revoked, or the ticket exists."""
+        added = await self._database.fetchval(
+            """
+            INSERT INTO registry.ticket (ticket_sha256, principal_id, expires_at)
+            SELECT $1, p.principal_id, clock_timestamp() + make_interval(secs => $3)
+              FROM registry.principal p WHERE p.principal_id = $2 AND p.revoked_at IS NULL
+            ON CONFLICT DO NOTHING RETURNING true
+            """,
+            ticket_sha256,
+            principal_id,
+            TICKET_S,
+        )
+        return bool(added)
+
+    async def use_ticket(self, ticket_sha256: str) -> Principal | None:
+        """Whose ticket it was; it is gone afterwards. None when unknown, used, expired or its owner revoked."""
+        row = await self._database.fetchrow(
+            f"""
+            WITH used AS (
+                DELETE FROM registry.ticket WHERE ticket_sha256 = $1
+                RETURNING principal_id, expires_at > clock_timestamp() AS fresh)
+            SELECT {_PRINCIPAL} FROM used JOIN registry.principal p USING (principal_id)
+             WHERE used.fresh AND p.revoked_at IS NULL
+            """,
+            ticket_sha256,
+        )
+        return None if row is None else _credential(row).principal
+
+    async def drop_expired_tickets(self) -> None:
+        """Tickets that nobody used."""
+        await self._database.execute(
+            "DELETE FROM registry.ticket WHERE expires_at < clock_timestamp()"
+        )
+
+
+def _credential(row: asyncpg.Record) -> Credential:
+    return Credential(
+        principal=Principal(
+            principal_id=row["principal_id"],
+            kind=PrincipalKind(row["kind"]),
+            tenant_id=row["tenant_id"],
+            name=row["name"],
+            space_ids=list[str](row["space_ids"]),
+        ),
+        prefix=row["prefix"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
+    )

@@ -1,0 +1,128 @@
+"""The first admin key: made once, written to a file before its hash is stored, and never logged."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from spaces_chassis.database import Connection as Transaction
+from spaces_chassis.database import Database
+from spaces_contracts.access import PrincipalKind
+from spaces_contracts.identifiers import new_id
+from spaces_registry.keys import kind_of, new_key, sha256_of, shown_prefix
+
+log = structlog.get_logger(__name__)
+
+
+class AdminKeyError(Exception):
+    """The file cannot hold, or does not hold, an admin key; the text says which."""
+
+
+class AdminKey:
+    """Makes sure that somebody can do the first thing. A Part: it works once, at start."""
+
+    name = "admin_key"
+
+    def __init__(self, database: Database, path: Path | None) -> None:
+        self._database = database
+        self._path = path
+
+    async def start(self) -> None:
+        """Does nothing when an admin exists. Raises AdminKeyError when the file cannot be used."""
+        if self._path is None:
+            log.info("no_admin_key_file", advice="set SPACES_REGISTRY_ADMIN_KEY_FILE")
+            return
+        async with self._database.transaction() as tx:
+            # Registries that start together make one key between them.
+            await tx.execute("LOCK TABLE registry.principal IN SHARE ROW EXCLUSIVE MODE")
+            if await _has_admin(tx):
+                return
+            key = read_or_make(self._path, await _revoked(tx))
+            await add_admin(tx, key, "first admin")
+        log.info("admin_key_made", file=str(self._path))
+
+    async def drain(self) -> None:
+        """Nothing is in flight."""
+
+    async def stop(self) -> None:
+        """Nothing is held."""
+
+    def healthy(self) -> bool:
+        """A start that failed ended the process."""
+        return True
+
+
+def read_or_make(path: Path, revoked: frozenset[str] = frozenset()) -> str:
+    """The key in the file, or a fresh one that is written to it first.
+
+    A process that dies between the file and the commit leaves a file, whose key the next start stores.
+    """
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        key = ""
+    except OSError as error:
+        raise AdminKeyError(f"cannot read {path}: {error.strerror}") from None
+    if key and kind_of(key) is not PrincipalKind.ADMIN:
+        raise AdminKeyError(f"{path} holds something that is not an admin key; move it away")
+    if key and sha256_of(key) not in revoked:
+        return key
+    key = new_key(PrincipalKind.ADMIN)
+    try:
+        _write(path, key)
+    except OSError as error:
+        raise AdminKeyError(f"cannot write {path}: {error.strerror}") from None
+    return key
+
+
+async def add_admin(tx: Transaction, key: str, name: str) -> None:
+    """Stores the hash of an admin key."""
+    await tx.execute(
+        """
+        INSERT INTO registry.principal (principal_id, kind, name, secret_sha256, prefix)
+        VALUES ($1, 'admin', $2, $3, $4)
+        """,
+        new_id(),
+        name,
+        sha256_of(key),
+        shown_prefix(key),
+    )
+
+
+async def _has_admin(tx: Transaction) -> bool:
+    return bool(
+        await tx.fetchval(
+            """
+            SELECT EXISTS (SELECT 1 FROM registry.principal
+                            WHERE kind = 'admin' AND revoked_at IS NULL)
+            """
+        )
+    )
+
+
+async def _revoked(tx: Transaction) -> frozenset[str]:
+    rows = await tx.fetch("SELECT secret_sha256 FROM registry.principal WHERE kind = 'admin'")
+    return frozenset(row["secret_sha256"] for row in rows)
+
+
+def _write(path: Path, key: str) -> None:
+    """All of the key or none of it is in the file, whenever the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_name(f".{path.name}.{new_id()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
