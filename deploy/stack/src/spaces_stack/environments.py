@@ -26,9 +26,9 @@ class Servers:
     nats: NatsServer | None  # None: the user's own, whose credentials are in the user's environment
 
 
-def migration(servers: Servers) -> dict[str, str]:
+def migration(postgres_url: str) -> dict[str, str]:
     """For `migrate`: the role that owns the tables."""
-    return _base() | {"SPACES_POSTGRES_URL": servers.postgres_urls["spaces_migrator"]}
+    return _base() | {"SPACES_POSTGRES_URL": postgres_url}
 
 
 def registry(servers: Servers, state: StateDir, port: int) -> dict[str, str]:

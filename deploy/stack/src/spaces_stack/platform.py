@@ -28,6 +28,8 @@ from spaces_stack.state_dir import RunningStack, StateDir
 from spaces_stack.supervisor import Supervisor
 
 _MIGRATE_WITHIN_S = 120.0
+# The registry's functions call the scheduler's: that order.
+MIGRATED = ("scheduler", "registry")
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class Platform:
     def start(self) -> None:
         """Starts everything and returns when it serves. Raises StartError; then call stop()."""
         servers = self._start_servers()
-        for service in ("scheduler", "registry"):
-            self._migrate(service, environments.migration(servers) | dict(self._options.environ))
+        for service in MIGRATED:
+            log = self._state.logs / f"{service}-migrate.log"
+            environ = environments.migration(servers.postgres_urls[MIGRATOR])
+            migrate(service, environ | dict(self._options.environ), log)
         self.supervisor.start([self._program(one, servers) for one in self._planned])
 
     def stop(self) -> bool:
@@ -139,22 +143,6 @@ class Platform:
             await create_database(postgres.admin_url(), DATABASE)
         await prepare_database(url)
 
-    def _migrate(self, service: str, environ: dict[str, str]) -> None:
-        log = self._state.logs / f"{service}-migrate.log"
-        done = subprocess.run(
-            [command(f"spaces-{service}"), "migrate"],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_MIGRATE_WITHIN_S,
-            text=True,
-            check=False,
-        )
-        log.write_text(done.stdout)
-        if done.returncode != 0:
-            raise StartError(f"the migration of the {service} failed:\n{done.stdout[-4000:]}")
-
     def _program(self, planned: "Planned", servers: Servers) -> Program:
         if planned.service == "gateway":
             environ = environments.gateway(servers, self._state, planned.port)
@@ -201,6 +189,23 @@ def _plan(options: Options) -> list[Planned]:
     first = planned.index(next(one for one in planned if one.service == "gateway"))
     planned[first] = Planned("gateway", "gateway", preferred_port(options.gateway_port))
     return planned
+
+
+def migrate(service: str, environ: Mapping[str, str], log: Path) -> None:
+    """Runs a service's `migrate`. Raises StartError with what it said."""
+    done = subprocess.run(
+        [command(f"spaces-{service}"), "migrate"],
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=_MIGRATE_WITHIN_S,
+        text=True,
+        check=False,
+    )
+    log.write_text(done.stdout)
+    if done.returncode != 0:
+        raise StartError(f"the migration of the {service} failed:\n{done.stdout[-4000:]}")
 
 
 def command(name: str) -> str:

@@ -40,7 +40,7 @@ SPACES = (
     DemoSpace(
         name="image-to-text",
         title="Reads the text in a picture",
-        model="rapidocr-onnxruntime 1.4.4 (PP-OCRv4)",
+        model="PP-OCRv6 (rapidocr 3.10.0)",
         handler=HERE / "image_to_text.py",
         inputs={"prompt": False, "image": True},
         expected=lambda text: _words(text) == " ".join(IMAGE_LINES),
@@ -49,7 +49,7 @@ SPACES = (
     DemoSpace(
         name="audio-to-text",
         title="Writes down what is said",
-        model="pocketsphinx 5.1.1 (en-us)",
+        model="en-us (pocketsphinx 5.1.1)",
         handler=HERE / "audio_to_text.py",
         inputs={"prompt": False, "audio": True},
         expected=lambda text: _words(text) == SENTENCE,

@@ -1,4 +1,4 @@
-"""Reads the text in a picture with RapidOCR (PP-OCRv4 on ONNX Runtime; the models are in the wheel)."""
+"""Reads the text in a picture with RapidOCR (PP-OCRv6 on ONNX Runtime; the models are in the wheel)."""
 
 from typing import Any
 
@@ -11,17 +11,20 @@ class Model:
     def load(self) -> None:
         """Loads detector, classifier and recogniser: about a second."""
         # Here and not above: the import alone takes half a second, and only the handler's process needs it.
-        from rapidocr_onnxruntime import RapidOCR
+        from rapidocr import RapidOCR
 
-        self._read = RapidOCR(intra_op_num_threads=2)
+        threads = "EngineConfig.onnxruntime.intra_op_num_threads"
+        self._read = RapidOCR(params={"Global.log_level": "warning", threads: 2})
 
     def handle(self, request: Request) -> dict[str, Any]:
         """The lines of the first picture, top to bottom, each with how sure the model is."""
         if not request.files:
             raise ValueError("send a picture")
         request.progress(10, "reading")
-        found, _ = self._read(str(request.files[0].path))
+        found = self._read(str(request.files[0].path))
+        texts, scores = found.txts or (), found.scores or ()
         lines = [
-            {"text": text, "confidence": round(float(sure), 3)} for _, text, sure in found or []
+            {"text": text, "confidence": round(float(sure), 3)}
+            for text, sure in zip(texts, scores, strict=True)
         ]
-        return {"text": "\n".join(str(line["text"]) for line in lines), "lines": lines}
+        return {"text": "\n".join(texts), "lines": lines}
