@@ -110,7 +110,7 @@ async def test_one_member_of_a_queue_group_gets_each_message(make_bus: MakeBus) 
     heard: Signal[tuple[str, int]] = Signal()
     buses = {name: make_bus() for name in ("one", "two", "three")}
     for name, bus in buses.items():
-        route = on(Greeted, lambda m, _, name=name: heard.send((name, m.number)), queue="scheduler")
+        route = on(Greeted, partial(_tell, heard, name), queue="scheduler")
         bus.add_routes([route])
         await bus.start()
 

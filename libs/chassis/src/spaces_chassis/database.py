@@ -98,7 +98,7 @@ class HotStatement:
         if connection is not None:
             connection.terminate()
 
-    async def _prepared(self) -> PreparedStatement[asyncpg.Record]:
+    async def _prepared(self) -> "PreparedStatement[asyncpg.Record]":
         if self._statement is None or self._connection is None or self._connection.is_closed():
             await self.close()
             self._connection = await self._database.connect({"plan_cache_mode": self._plan_cache})

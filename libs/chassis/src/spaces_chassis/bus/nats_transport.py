@@ -49,7 +49,7 @@ class NatsTransport:
 
     @property
     def unsent_bytes(self) -> int:
-        return self._client.pending_data_size
+        return self._client.pending_data_size + self._client.unwritten_bytes
 
     async def connect(self, watcher: Watcher) -> None:
         """Tries until a server takes us; each refusal goes to the watcher."""
@@ -164,11 +164,21 @@ class _Client(Client):
         super().__init__()
         self._wants_tls = wants_tls
 
+    @property
+    def unwritten_bytes(self) -> int:
+        """What the flusher handed to the event loop and the kernel did not take yet."""
+        writer = self._writer
+        return 0 if writer is None else writer.transport.get_write_buffer_size()
+
     def drop(self) -> None:
         """Closes the socket without waiting for unsent bytes."""
-        writer = getattr(self._transport, "_io_writer", None)
+        writer = self._writer
         if writer is not None:
             writer.transport.abort()
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        return getattr(self._transport, "_io_writer", None)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         # Called before CONNECT, which carries the password.
