@@ -1,21 +1,20 @@
 """The command `spaces-stack`: the whole platform on one machine."""
 
-import signal
 import sys
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable
 from functools import wraps
-from types import FrameType
 from typing import Annotated, ParamSpec
 
 import typer
 
 from spaces_stack.child import StartError
 from spaces_stack.console import Console
-from spaces_stack.own_servers import own_nats_url, own_postgres_url
-from spaces_stack.platform import Options, Platform, answers_ok
+from spaces_stack.demo.report import run_demo
+from spaces_stack.demo.run import DemoError, require_models
+from spaces_stack.platform import answers_ok
+from spaces_stack.session import started
 from spaces_stack.state_dir import StateDir
 
 app = typer.Typer(
@@ -44,7 +43,7 @@ def explained(function: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except StartError as error:
+        except (StartError, DemoError) as error:
             print(f"spaces-stack: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
 
@@ -60,34 +59,23 @@ def up(
     schedulers: Count = 1,
 ) -> None:
     """Starts everything and stays until Ctrl-C."""
-    console = Console()
-    state = StateDir.default()
-    state.make()
-    stop = stop_requested()
-    with state.locked():
-        platform = Platform(
-            Options(
-                state=state,
-                gateways=gateways,
-                registries=registries,
-                schedulers=schedulers,
-                gateway_port=gateway_port,
-                echo=console.line,
-                postgres_url=own_postgres_url(),
-                nats_url=own_nats_url(),
-            )
-        )
-        clean = True
-        try:
-            platform.start()
-            state.write_running(platform.describe())
-            console.ready(platform.gateway_urls)
-            stop.wait()
-        finally:
-            console.say("stopping")
-            clean = platform.stop()
-    console.say("stopped")
-    raise typer.Exit(0 if clean else 1)
+    counts = {"gateways": gateways, "registries": registries, "schedulers": schedulers}
+    with started(StateDir.default(), gateway_port, **counts) as stack:
+        stack.wait()
+
+
+@app.command()
+@explained
+def demo(
+    check: Annotated[bool, typer.Option(help="Without a person: run, verify, stop.")] = False,
+    gateway_port: GatewayPort = 8080,
+) -> None:
+    """Starts everything with three spaces on real models, and sends one request through each."""
+    require_models()
+    with started(StateDir.default(), gateway_port) as stack:
+        run_demo(stack)
+        if not check:
+            stack.wait()
 
 
 @app.command()
@@ -160,20 +148,6 @@ def admin_key() -> None:
         print("there is no admin key yet: start the stack once", file=sys.stderr)
         raise typer.Exit(1)
     print(path.read_text().strip())
-
-
-def stop_requested() -> threading.Event:
-    """An event that SIGINT and SIGTERM set; a second signal interrupts at once."""
-    event = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    return event
 
 
 def _origin(url: str) -> str:

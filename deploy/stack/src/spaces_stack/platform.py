@@ -21,9 +21,10 @@ from spaces_stack.database_roles import (
     prepare_database,
 )
 from spaces_stack.environments import Servers
+from spaces_stack.leftovers import leftovers
 from spaces_stack.nats_server import NatsServer
 from spaces_stack.ports import LOOPBACK, free_ports, preferred_port
-from spaces_stack.postgres_server import DATABASE, PostgresServer
+from spaces_stack.postgres_server import DATABASE, POSTGRES_HOME, PostgresServer
 from spaces_stack.state_dir import RunningStack, StateDir
 from spaces_stack.supervisor import Supervisor
 
@@ -95,6 +96,14 @@ class Platform:
     def stop(self) -> bool:
         """Stops everything in reverse order. False: something had to be killed."""
         return self.supervisor.stop_all()
+
+    def leftovers(self) -> list[str]:
+        """What still runs or answers after stop(): one line each, none when all is well."""
+        homes = [self._state.path]
+        record = self._state.path / POSTGRES_HOME
+        if record.exists():
+            homes.append(Path(record.read_text().strip()))
+        return leftovers(self.supervisor.mark, homes, self.ports)
 
     def kill(self, name: str) -> None:
         """kill -9 of one program; it stays down until revive()."""

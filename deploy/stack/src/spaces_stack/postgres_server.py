@@ -25,6 +25,8 @@ def _find_package() -> Path:
 
 ADMIN = "spaces_admin"
 DATABASE = "spaces"
+# In the state folder: where the cluster is, which may be elsewhere.
+POSTGRES_HOME = "postgres-home"
 _PACKAGE = _find_package()
 _WHEEL = _PACKAGE / "pginstall"
 _SETTINGS = {
@@ -169,7 +171,7 @@ class PostgresServer:
 
 def _home(state_dir: Path, account: Account | None) -> Path:
     """Inside the state folder; elsewhere when the account cannot go there (a repository under /root)."""
-    record = state_dir / "postgres-home"
+    record = state_dir / POSTGRES_HOME
     if record.exists():
         home = Path(record.read_text().strip())
         if home.is_dir():

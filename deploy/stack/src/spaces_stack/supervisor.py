@@ -1,12 +1,15 @@
 """Starts programs in order, restarts what dies, stops everything in reverse order."""
 
+import secrets
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from spaces_stack.child import Child, Echo, Program
+from spaces_stack.leftovers import MARK
 
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 5.0
@@ -28,6 +31,9 @@ class Supervisor:
         self._stopping = threading.Event()
         self._forks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forks")
         self.restarts: dict[str, int] = {}
+        self.mark = secrets.token_hex(
+            8
+        )  # how its processes are known, whoever's children they become
 
     def start(self, programs: Sequence[Program]) -> None:
         """Starts programs that do not need each other, and waits until all are ready. Raises StartError."""
@@ -92,6 +98,7 @@ class Supervisor:
     def _spawn(self, program: Program) -> Child:
         with self._lock:
             self._held.discard(program.name)
+            program = replace(program, environ={**program.environ, MARK: self.mark})
             child = Child(program, self._log_dir / f"{program.name}.log", self._forks, self._echo)
             self._children[program.name] = child
             child.start()

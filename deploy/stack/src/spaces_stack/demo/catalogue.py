@@ -20,7 +20,7 @@ class DemoSpace:
     title: str
     model: str
     handler: Path
-    inputs: dict[str, bool]
+    inputs: tuple[str, ...]
     expected: Callable[[str], bool]
     prompt: str | None = None
     sample: Path | None = None
@@ -42,7 +42,7 @@ SPACES = (
         title="Reads the text in a picture",
         model="PP-OCRv6 (rapidocr 3.10.0)",
         handler=HERE / "image_to_text.py",
-        inputs={"prompt": False, "image": True},
+        inputs=("image",),
         expected=lambda text: _words(text) == " ".join(IMAGE_LINES),
         sample=SAMPLES / "sign.png",
     ),
@@ -51,7 +51,7 @@ SPACES = (
         title="Writes down what is said",
         model="en-us (pocketsphinx 5.1.1)",
         handler=HERE / "audio_to_text.py",
-        inputs={"prompt": False, "audio": True},
+        inputs=("audio",),
         expected=lambda text: _words(text) == SENTENCE,
         sample=SAMPLES / "sentence.wav",
     ),
@@ -60,7 +60,7 @@ SPACES = (
         title="Continues a prompt, word by word",
         model="gemma-3-270m q4_k_m (xllamacpp 2026.10.11549)",
         handler=HERE / "prompt_to_text.py",
-        inputs={"prompt": True},
+        inputs=("prompt",),
         expected=lambda text: _words(text).startswith("Wednesday, Thursday, Friday"),
         prompt=PROMPT,
         parameters={"max_tokens": 24},

@@ -21,7 +21,7 @@ class Model:
         if not request.files:
             raise ValueError("send a picture")
         request.progress(10, "reading")
-        found = self._read(str(request.files[0].path))
+        found: Any = self._read(str(request.files[0].path))
         texts, scores = found.txts or (), found.scores or ()
         lines = [
             {"text": text, "confidence": round(float(sure), 3)}
