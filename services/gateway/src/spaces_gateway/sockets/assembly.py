@@ -34,6 +34,7 @@ class GatewaySockets:
         workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
         loops = LoopMetrics(s.metrics)
         self.worker_socket: App = WorkerSocketApp(workers)
+        self.client_socket: App = WorkerSocketApp(workers)
         self._routes = subscriptions(s.gateway_id, Handlers(s.access, s.waiters, workers))
         self._parts: list[Part] = [
             endings,

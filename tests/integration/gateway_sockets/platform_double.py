@@ -1,0 +1,281 @@
+"""Registry and scheduler as far as the sockets need them: on the real bus, in memory, and scripted by tests."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from spaces_chassis.bus import Bus, Delivery, on, serve
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import (
+    Authenticate,
+    Principal,
+    PrincipalKind,
+    PrincipalReply,
+    RedeemTicket,
+)
+from spaces_contracts.connections import (
+    Attach,
+    Attached,
+    AttachVerdict,
+    ConnectionEnded,
+    ConnectionSuspected,
+    ControlConnection,
+    GatewayBeat,
+    GatewayBeatReply,
+)
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.message import Done
+from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import (
+    CancelRequest,
+    GetRequests,
+    Job,
+    JobAnswer,
+    JobResult,
+    RequestFinished,
+    RequestList,
+    RequestReply,
+    RequestState,
+    RequestView,
+    ResultAck,
+    ResultOutcome,
+    Submit,
+    Submitted,
+    SubmitVerdict,
+)
+from spaces_contracts.spaces import GetSpace, Space, SpaceReply
+
+TENANT = "tenant000000000000000000aa"
+
+
+class PlatformDouble:
+    """What arrived, and what is answered."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.space_ids: dict[str, str] = {"demo": new_id()}
+        self.problems: dict[str, Problem] = {}  # space ref -> refusal
+        self.holders: dict[str, str] = {}
+        self.adopt: list[object] = []
+        self.attach_gate: asyncio.Event | None = None
+        self.job_at_attach: bool = False
+        self.attaches: list[Attach] = []
+        self.routes: dict[str, str] = {}  # connection id -> route
+        self.ended: list[tuple[str, bool]] = []
+        self.ended_refusals = 0  # so many ConnectionEnded are not answered in time
+        self.suspected: list[str] = []
+        self.beats: list[GatewayBeat] = []
+        self.lost: dict[str, Problem] = {}
+        self.controls: list[ControlConnection] = []
+        self.answers: list[JobAnswer] = []
+        self.results: list[JobResult] = []
+        self.verdict = ResultOutcome.STORED
+        self.requests: dict[str, RequestView] = {}
+        self.given: dict[str, str] = {}  # request id -> notify
+        self.looked_up = 0
+
+    async def start(self) -> None:
+        self.bus.add_routes(
+            [
+                serve(Attach, self._attach, queue="registry"),
+                serve(ConnectionEnded, self._ended, queue="registry"),
+                serve(GatewayBeat, self._beat, queue="registry"),
+                serve(ControlConnection, self._control, queue="registry"),
+                serve(Authenticate, self._authenticate, queue="registry"),
+                serve(RedeemTicket, self._redeem, queue="registry"),
+                serve(GetSpace, self._space, queue="registry"),
+                on(ConnectionSuspected, lambda m, _: self.suspected.extend(m.connection_ids)),
+                on(JobAnswer, lambda m, _: self.answers.append(m)),
+                on(JobResult, self._result),
+                serve(Submit, self._submit, queue="scheduler"),
+                serve(GetRequests, self._get, queue="scheduler"),
+                serve(CancelRequest, self._cancel, queue="scheduler"),
+            ]
+        )
+        await self.bus.start()
+        await self.bus.ensure_event_stream()
+
+    # Registry
+
+    async def _attach(self, command: Attach) -> Attached:
+        self.attaches.append(command)
+        if self.attach_gate is not None:
+            await self.attach_gate.wait()
+        if self.problems.get("*") is not None:
+            raise ProblemError(self.problems["*"])
+        verdicts = []
+        for attachment in command.attachments:
+            cid = attachment.connection_id
+            if (problem := self.problems.get(attachment.ref)) is not None:
+                holder = self.holders.get(attachment.ref)
+                verdict = AttachVerdict(
+                    ref=attachment.ref, connection_id=cid, problem=problem, holder=holder
+                )
+            else:
+                self.routes[cid] = f"gw.{command.gateway_id}.wk.{cid}"
+                verdict = AttachVerdict(
+                    ref=attachment.ref,
+                    connection_id=cid,
+                    space_id=self.space_ids.setdefault(attachment.ref, new_id()),
+                    name=attachment.ref,
+                    epoch=1,
+                    adopted=[
+                        {"request_id": f.request_id, "attempt": f.attempt}
+                        for f in command.in_flight
+                    ],
+                )
+                if self.job_at_attach:
+                    await self.give(cid, new_id(), ref=attachment.ref)
+            verdicts.append(verdict)
+        return Attached(verdicts=verdicts)
+
+    async def _ended(self, command: ConnectionEnded) -> Done:
+        if self.ended_refusals > 0:
+            self.ended_refusals -= 1
+            raise ProblemError.of(Code.UNAVAILABLE, "not now")
+        self.ended += [(cid, command.clean) for cid in command.connection_ids]
+        return Done()
+
+    async def _beat(self, beat: GatewayBeat) -> GatewayBeatReply:
+        self.beats.append(beat)
+        if self.lost:
+            return GatewayBeatReply(ended=list(self.lost), problem=next(iter(self.lost.values())))
+        return GatewayBeatReply()
+
+    async def _control(self, command: ControlConnection) -> Done:
+        self.controls.append(command)
+        return Done()
+
+    async def _authenticate(self, command: Authenticate) -> PrincipalReply:
+        problem = self.problems.get("secret")
+        if problem is not None:
+            raise ProblemError(problem)
+        return PrincipalReply(principal=principal())
+
+    async def _redeem(self, command: RedeemTicket) -> PrincipalReply:
+        if self.problems.get("ticket") is not None:
+            raise ProblemError(self.problems["ticket"])
+        return PrincipalReply(principal=principal())
+
+    async def _space(self, command: GetSpace) -> SpaceReply:
+        for name, space_id in self.space_ids.items():
+            if command.ref in (name, space_id):
+                return SpaceReply(space=space(name, space_id))
+        raise ProblemError.of(Code.SPACE_NOT_FOUND, f"No space {command.ref!r}.")
+
+    # Scheduler
+
+    def _result(self, result: JobResult, delivery: Delivery) -> None:
+        self.results.append(result)
+        assert delivery.reply_to is not None
+        ack = ResultAck(request_id=result.request_id, attempt=result.attempt, verdict=self.verdict)
+        self.bus.publish_bytes(delivery.reply_to, ack.encode())
+
+    async def _submit(self, command: Submit) -> Submitted:
+        for request in command.requests:
+            self.requests.setdefault(
+                request.request_id, view(request.space_id, request_id=request.request_id)
+            )
+            self.given[request.request_id] = request.notify or ""
+        return Submitted(
+            verdicts=[
+                SubmitVerdict(request_id=request.request_id, position=1, queue_size=1)
+                for request in command.requests
+            ]
+        )
+
+    async def _get(self, command: GetRequests) -> RequestList:
+        self.looked_up += 1
+        found = [self.requests[rid] for rid in command.request_ids if rid in self.requests]
+        return RequestList(requests=found)
+
+    async def _cancel(self, command: CancelRequest) -> RequestReply:
+        request = self.requests.get(command.request_id)
+        if request is None:
+            raise ProblemError.of(Code.REQUEST_NOT_FOUND, "No such request.")
+        return RequestReply(request=request.model_copy(update={"cancel_requested": True}))
+
+    # What tests do
+
+    async def give(
+        self,
+        connection_id: str,
+        request_id: str,
+        *,
+        ref: str = "demo",
+        attempt: int = 1,
+        **fields: object,
+    ) -> None:
+        """Dispatches a job."""
+        job = Job(
+            route=self.routes[connection_id],
+            space_id=self.space_ids[ref],
+            connection_id=connection_id,
+            request_id=request_id,
+            attempt=attempt,
+            **{
+                "payload": '{"prompt": "hello", "parameters": {}}',
+                "remaining_ms": 60_000,
+                **fields,
+            },
+        )
+        await self.bus.publish(job)
+
+    async def ask(self, subject: str, body: bytes) -> bytes:
+        """A request with an explicit subject; the raw answer."""
+        return (await self.bus.request_bytes(subject, body)).body
+
+    async def finish(
+        self, request_id: str, *, tell: bool = True, **fields: object
+    ) -> RequestFinished:
+        """Ends a request and tells its watchers."""
+        old = self.requests[request_id]
+        now = datetime.now(UTC)
+        update = {"state": RequestState.SUCCEEDED, "finished_at": now, "attempt": 1, **fields}
+        new = self.requests[request_id] = old.model_copy(update=update)
+        event = RequestFinished(
+            space_id=new.space_id,
+            request_id=request_id,
+            state=new.state,
+            attempt=new.attempt,
+            last_n=new.last_n,
+            output_json=new.output_json,
+            error=new.error,
+            created_at=new.created_at,
+            finished_at=now,
+        )
+        if tell:
+            await self.bus.publish(event)
+            if self.given.get(request_id):
+                await self.bus.publish_to(self.given[request_id], event)
+        return event
+
+
+def principal() -> Principal:
+    return Principal(principal_id=new_id(), kind=PrincipalKind.API_KEY, tenant_id=TENANT)
+
+
+def space(name: str, space_id: str) -> Space:
+    now = datetime.now(UTC)
+    return Space(
+        space_id=space_id,
+        tenant_id=TENANT,
+        tenant_name="default",
+        name=name,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def view(space_id: str, *, request_id: str | None = None, **fields: object) -> RequestView:
+    """A queued request."""
+    base = {
+        "request_id": request_id or new_id(),
+        "space_id": space_id,
+        "tenant_id": TENANT,
+        "principal_id": new_id(),
+        "state": RequestState.QUEUED,
+        "position": 1,
+        "queue_size": 1,
+        "created_at": datetime.now(UTC),
+    }
+    return RequestView.model_validate({**base, **fields})
