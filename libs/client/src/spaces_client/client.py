@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from spaces_client.client_socket import ClientSocket
 from spaces_client.config import load_endpoint
+from spaces_client.downloads import save_download
 from spaces_client.errors import NotFinished, RequestFailed, SpacesError, Unreachable
 from spaces_client.http_api import Call, HttpApi
 from spaces_client.models import (
@@ -51,7 +52,7 @@ class AsyncSpaces:
         retry_for_s: float = 20.0,
         reconnect_for_s: float = 300.0,
     ) -> None:
-        """Seconds: `timeout_s` for one answer, `retry_for_s` for a call with its retries, `reconnect_for_s` a stream."""
+        """Seconds: `timeout_s` for one answer, `retry_for_s` for a call with its retries, `reconnect_for_s` astream."""
         endpoint = load_endpoint(url=url, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s)
         self.url = endpoint.http_url
         patience = Patience(for_s=retry_for_s)
@@ -203,6 +204,10 @@ class AsyncSpaces:
     ) -> FileRef:
         """Uploads a path, or bytes with a name, in pieces. The id of the answer goes into a submit."""
         return await self._send_file(upload_of(source, name, media_type))
+
+    async def download(self, file: FileRef, folder: Path | str) -> Path:
+        """Fetches a file into a folder, checked by its SHA-256; the answer is where it is. Never overwrites."""
+        return await save_download(self._http, file, Path(folder))
 
     async def _uploaded(self, file: FileSource) -> FileRef:
         return file if isinstance(file, FileRef) else await self.upload(file)

@@ -78,11 +78,12 @@ def _api_key(env: Mapping[str, str], stored: Mapping[str, Any]) -> str:
         if source.get(key):
             return str(source[key])
         if source.get(file):
-            return _read_key(Path(str(source[file])).expanduser())
+            return read_key_file(Path(str(source[file])).expanduser())
     return ""
 
 
-def _read_key(path: Path) -> str:
+def read_key_file(path: Path) -> str:
+    """The key in a file. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -78,6 +78,18 @@ class HttpApi:
                 if delay is None:
                     raise
             await asyncio.sleep(delay)
+
+    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The body of an answer in pieces. Raises SpacesError; one try, its caller knows where to begin again."""
+        try:
+            async with self._client.stream("GET", path) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise read_problem(response)
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx2.TransportError as error:
+            raise unreachable(self._endpoint.http_url, error) from error
 
     async def _once(self, call: Call) -> Any:
         read_s = self._endpoint.timeout_s + call.answer_s

@@ -1,0 +1,8 @@
+"""The command `spaces`."""
+
+from spaces_client.commands.app import build_app
+
+
+def main() -> None:
+    """Runs one command and exits with its code."""
+    build_app()()
