@@ -7,7 +7,7 @@ from typing import Protocol
 from spaces_chassis.bus import Bus, Route
 from spaces_chassis.clock import Clock
 from spaces_chassis.http import App
-from spaces_chassis.lifecycle import Part
+from spaces_chassis.lifecycle import LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.client_socket import After
 from spaces_contracts.identifiers import GatewayId
@@ -29,6 +29,7 @@ class Services:
     bus: Bus
     clock: Clock
     metrics: Metrics
+    loop_metrics: LoopMetrics  # one a process: a second one would register its names twice
     access: Access
     files: FileStore
     links: FileLinks

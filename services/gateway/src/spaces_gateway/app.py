@@ -1,0 +1,113 @@
+"""The whole gateway on one screen."""
+
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from spaces_chassis.batcher import BatcherMetrics
+from spaces_chassis.bus import Bus
+from spaces_chassis.clock import SystemClock
+from spaces_chassis.http import HttpServer
+from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
+from spaces_chassis.metrics import Metrics
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.requests import MAX_FRAME_BYTES
+from spaces_gateway.access import Access
+from spaces_gateway.files.retention import RetentionSweep
+from spaces_gateway.files.signing import FileLinks, random_key
+from spaces_gateway.files.store import FileStore, open_store
+from spaces_gateway.http.application import build_http
+from spaces_gateway.http.edge import Edge
+from spaces_gateway.http.waits import Waits
+from spaces_gateway.services import Services
+from spaces_gateway.settings import GatewaySettings
+from spaces_gateway.sockets.assembly import build_sockets
+from spaces_gateway.sockets.wire import SpacesWebSocketProtocol
+from spaces_gateway.submission import Submission
+from spaces_gateway.waiters import Waiters
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that is built and not yet started."""
+
+    services: Services
+    http: FastAPI
+    server: HttpServer
+    parts: list[Part]  # in the order to start; drained and stopped in reverse
+
+
+def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
+    """Builds the process; a test gives its own bus."""
+    services, submission = build_services(settings, bus)
+    sockets = build_sockets(services)
+    services.bus.add_routes(sockets.routes())
+    waits = Waits(services.waiters)
+    clock, loops = services.clock, services.loop_metrics
+    sweep = RetentionSweep(services.files, clock, settings.files_keep_days)
+    parts: list[Part] = [
+        services.bus,
+        submission,
+        Loop("quiet_requests", services.waiters.step, 1.0, clock, loops),
+        Loop("file_retention", sweep.step, sweep.every_s, clock, loops),
+    ]
+    http = build_http(services, sockets, waits, parts)
+    server = HttpServer(
+        Edge(
+            http,
+            {"/ws": sockets.client_socket, "/ws/worker": sockets.worker_socket},
+            services.metrics,
+            settings.max_connections,
+        ),
+        host=settings.host,
+        port=settings.port,
+        drain_s=max(1, int(settings.drain_s / 2)),
+        ws=SpacesWebSocketProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        # The bounds of edge and sockets answer first; this one protects the process.
+        limit_concurrency=settings.max_connections * 2,
+    )
+    # Drained in reverse: sockets say goaway, waiting calls are answered, then the server ends.
+    parts += [server, waits, *sockets.parts()]
+    return Gateway(services, http, server, parts)
+
+
+def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services, Submission]:
+    """What HTTP and sockets share."""
+    metrics, clock, gateway_id = Metrics("gateway"), SystemClock(), new_id()
+    if bus is None:
+        bus = Bus.from_settings(
+            settings, name=f"gateway {gateway_id}", clock=clock, metrics=metrics
+        )
+    access = Access(bus, clock)
+    files = FileStore(
+        open_store(settings.files_url or str(settings.files_dir)), settings.max_file_bytes
+    )
+    links = FileLinks(_signing_key(settings), clock)
+    batches = BatcherMetrics(metrics)
+    submission = Submission(bus, access, files, links, clock, batches)
+    services = Services(
+        settings=settings,
+        gateway_id=gateway_id,
+        bus=bus,
+        clock=clock,
+        metrics=metrics,
+        loop_metrics=LoopMetrics(metrics),
+        access=access,
+        files=files,
+        links=links,
+        submission=submission,
+        waiters=Waiters(bus, clock, gateway_id),
+    )
+    return services, submission
+
+
+def _signing_key(settings: GatewaySettings) -> bytes:
+    if settings.signing_key is not None:
+        return settings.signing_key.get_secret_value().encode()
+    log.warning("no_signing_key", consequence="file addresses work at this gateway only")
+    return random_key()

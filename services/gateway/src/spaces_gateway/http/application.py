@@ -1,0 +1,43 @@
+"""The FastAPI application: all operations in one place."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from spaces_chassis.health import HealthApp
+from spaces_chassis.lifecycle import Part
+from spaces_gateway.http import documents, problems
+from spaces_gateway.http.credentials import CredentialsApi
+from spaces_gateway.http.files import FilesApi
+from spaces_gateway.http.kept import KeptApi
+from spaces_gateway.http.pages import PagesApi
+from spaces_gateway.http.requests import RequestsApi
+from spaces_gateway.http.spaces import SpacesApi
+from spaces_gateway.http.waits import Waits
+from spaces_gateway.http.workers import WorkersApi
+from spaces_gateway.services import Services, Sockets
+
+
+def build_http(services: Services, sockets: Sockets, waits: Waits, parts: list[Part]) -> FastAPI:
+    """The HTTP API. `parts` are those whose health is the gateway's."""
+    app = FastAPI(
+        title="WebSocket Spaces",
+        version=version("spaces-gateway"),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.access = services.access
+    problems.install(app)
+    for api in (
+        SpacesApi(services),
+        RequestsApi(services, sockets, waits),
+        FilesApi(services),
+        CredentialsApi(services),
+        WorkersApi(services),
+        KeptApi(services),
+        PagesApi(parts, HealthApp(parts, services.metrics)),
+    ):
+        app.include_router(api.operations().router)
+    documents.install(app)
+    return app

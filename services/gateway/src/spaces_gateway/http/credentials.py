@@ -1,0 +1,185 @@
+"""Tenants, API keys, worker tokens, tickets: who may do what. Secrets are made here and only their hash travels."""
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spaces_contracts.access import (
+    CreateCredential,
+    CreateTenant,
+    CreateTicket,
+    Credential,
+    CredentialList,
+    ListCredentials,
+    ListTenants,
+    Principal,
+    PrincipalKind,
+    RevokeCredential,
+    Tenant,
+    TenantList,
+)
+from spaces_contracts.identifiers import Name, TenantId
+from spaces_contracts.problems import Code
+from spaces_gateway.access import sha256_hex
+from spaces_gateway.http import examples
+from spaces_gateway.http.operations import Operations
+from spaces_gateway.http.paths import IdInPath
+from spaces_gateway.http.principals import Caller, User
+from spaces_gateway.http.text import Text
+from spaces_gateway.services import Services
+
+PREFIX_CHARS = 12
+
+
+class NewTenant(BaseModel):
+    """A tenant to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[Name, Text]
+
+
+class NewKey(BaseModel):
+    """An API key to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Text] = Field(min_length=1, max_length=100, description="What it is for.")
+    tenant_id: TenantId | None = Field(default=None, description="For admins; else one's own.")
+
+
+class NewWorkerToken(NewKey):
+    """A worker token to make."""
+
+    spaces: list[Annotated[str, Text]] = Field(
+        min_length=1,
+        max_length=64,
+        description="What it may serve: ids, names or tenant/name.",
+    )
+
+
+class NewCredential(BaseModel):
+    """A credential just made."""
+
+    credential: Credential
+    secret: str = Field(description="Shown this once; only its hash is kept.")
+
+
+class Ticket(BaseModel):
+    """A one-time ticket for the browser socket's first frame."""
+
+    ticket: str
+    expires_in_s: Literal[30] = 30
+
+
+class CredentialsApi:
+    """Tenants and credentials over HTTP."""
+
+    def __init__(self, services: Services) -> None:
+        self._bus = services.bus
+
+    def operations(self) -> Operations:
+        """Everything about who may do what."""
+        api = Operations("access")
+        api.add("GET /api/me", self.get_me)
+        api.add("POST /api/ws-ticket", self.create_ticket, status=201)
+        api.add(
+            "POST /api/tenants",
+            self.create_tenant,
+            Code.TENANT_NAME_TAKEN,
+            status=201,
+            extra=examples.body("tenant", {"name": "acme"}),
+        )
+        api.add("GET /api/tenants", self.list_tenants)
+        api.add(
+            "POST /api/keys",
+            self.create_key,
+            Code.TENANT_NOT_FOUND,
+            status=201,
+            extra=examples.body("key", {"name": "nightly batch"}),
+        )
+        api.add("GET /api/keys", self.list_keys)
+        api.add("DELETE /api/keys/{key_id}", self.revoke_key, Code.KEY_NOT_FOUND)
+        api.add(
+            "POST /api/worker-tokens",
+            self.create_worker_token,
+            Code.TENANT_NOT_FOUND,
+            Code.SPACE_NOT_FOUND,
+            Code.MULTIPLE_SPACES,
+            status=201,
+            extra=examples.body("token", {"name": "gpu host 1", "spaces": ["poems"]}),
+        )
+        api.add("GET /api/worker-tokens", self.list_worker_tokens)
+        api.add("DELETE /api/worker-tokens/{key_id}", self.revoke_worker_token, Code.KEY_NOT_FOUND)
+        return api
+
+    async def get_me(self, actor: Caller) -> Principal:
+        """Who this credential stands for."""
+        return actor
+
+    async def create_ticket(self, actor: User) -> Ticket:
+        """Make a ticket for the browser socket.
+
+        It goes into the first frame of `/ws`, works once, and for 30 seconds.
+        """
+        ticket = secrets.token_urlsafe(32)
+        await self._bus.request(CreateTicket(actor=actor, ticket_sha256=sha256_hex(ticket)))
+        return Ticket(ticket=ticket)
+
+    async def create_tenant(self, body: NewTenant, actor: User) -> Tenant:
+        """Make a tenant; admins only."""
+        return (await self._bus.request(CreateTenant(actor=actor, name=body.name))).tenant
+
+    async def list_tenants(self, actor: User) -> TenantList:
+        """List tenants."""
+        return await self._bus.request(ListTenants(actor=actor))
+
+    async def create_key(self, body: NewKey, actor: User) -> NewCredential:
+        """Make an API key."""
+        return await self._create(PrincipalKind.API_KEY, "spk_", body, actor)
+
+    async def list_keys(self, actor: User) -> CredentialList:
+        """List API keys, revoked ones too."""
+        return await self._list(PrincipalKind.API_KEY, actor)
+
+    async def revoke_key(self, key_id: IdInPath, actor: User) -> Credential:
+        """Revoke an API key."""
+        return await self._revoke(key_id, actor)
+
+    async def create_worker_token(self, body: NewWorkerToken, actor: User) -> NewCredential:
+        """Make a worker token."""
+        return await self._create(
+            PrincipalKind.WORKER_TOKEN, "spw_", body, actor, spaces=body.spaces
+        )
+
+    async def list_worker_tokens(self, actor: User) -> CredentialList:
+        """List worker tokens, revoked ones too."""
+        return await self._list(PrincipalKind.WORKER_TOKEN, actor)
+
+    async def revoke_worker_token(self, key_id: IdInPath, actor: User) -> Credential:
+        """Revoke a worker token; its workers are disconnected."""
+        return await self._revoke(key_id, actor)
+
+    async def _create(
+        self, kind: PrincipalKind, start: str, body: NewKey, actor: Principal, **more: Any
+    ) -> NewCredential:
+        secret = start + secrets.token_urlsafe(32)
+        command = CreateCredential(
+            actor=actor,
+            kind=kind,
+            name=body.name,
+            secret_sha256=sha256_hex(secret),
+            prefix=secret[:PREFIX_CHARS],
+            tenant_id=body.tenant_id,
+            **more,
+        )
+        reply = await self._bus.request(command)
+        return NewCredential(credential=reply.credential, secret=secret)
+
+    async def _list(self, kind: PrincipalKind, actor: Principal) -> CredentialList:
+        return await self._bus.request(ListCredentials(actor=actor, kind=kind))
+
+    async def _revoke(self, principal_id: str, actor: Principal) -> Credential:
+        command = RevokeCredential(actor=actor, principal_id=principal_id)
+        return (await self._bus.request(command)).credential

@@ -1,0 +1,203 @@
+"""The outermost ASGI application: sockets to their own, HTTP counted, bounded and never answered without a problem."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from spaces_chassis.http import App, Event, Scope
+from spaces_chassis.metrics import Metrics
+from spaces_contracts.problems import Code, Problem
+from spaces_gateway.http.bodies import MAX_JSON_BYTES, too_large
+from spaces_gateway.http.paths import routed_path
+from spaces_gateway.http.problems import problem_response
+
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+HotHandler = Callable[[Request], Awaitable[Response]]
+
+# Bodies of these are read by their handlers as they stream in; all others are held here, up to 1 MiB.
+_STREAMED = ("/api/files", "/api/results/", "/websockets/submit/")
+
+log = structlog.get_logger(__name__)
+
+
+class EdgeMetrics:
+    """HTTP as Prometheus sees it. Labels are bound once for each route and status."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._requests = metrics.counter(
+            "spaces_http_requests_total", "HTTP requests answered", ["method", "route", "status"]
+        )
+        self._seconds = metrics.histogram(
+            "spaces_http_request_seconds", "Time until the answer was sent", ["route"]
+        )
+        self._bound: dict[tuple[str, str, int], Any] = {}
+        self._bound_seconds: dict[str, Any] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one answer."""
+        key = (method, route, status)
+        counter = self._bound.get(key)
+        if counter is None:
+            counter = self._bound[key] = self._requests.labels(method, route, str(status))
+            self._bound_seconds.setdefault(route, self._seconds.labels(route))
+        counter.inc()
+        self._bound_seconds[route].observe(seconds)
+
+
+class Edge:
+    """What uvicorn calls."""
+
+    def __init__(
+        self, http: App, sockets: dict[str, App], metrics: Metrics, max_in_flight: int
+    ) -> None:
+        self._http = http
+        self._sockets = sockets
+        self._metrics = EdgeMetrics(metrics)
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        metrics.gauge("spaces_http_in_flight_count", "HTTP requests being answered").set_function(
+            lambda: self._in_flight
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection or request."""
+        if scope["type"] == "websocket":
+            socket = self._sockets.get(scope["path"])
+            if socket is None:
+                await _refuse_socket(scope, send)
+            else:
+                await socket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        answer = _Answer(send)
+        self._in_flight += 1
+        try:
+            await self._answer(scope, receive, answer)
+        except (
+            Exception
+        ):  # the server must not see it: it would log without our fields and drop the connection
+            log.exception("http_failed", method=scope["method"], path=scope["path"])
+            if not answer.status:
+                problem = Problem(
+                    code=Code.INTERNAL_ERROR, message="Something is wrong on the server."
+                )
+                await problem_response(problem, scope["path"])(scope, receive, answer)
+        finally:
+            self._in_flight -= 1
+            seconds = time.perf_counter() - started
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.answered(method, _route(scope), answer.status, seconds)
+            # Only the path: what stands behind the question mark may be a signature.
+            log.debug("http", method=method, path=scope["path"], status=answer.status,
+                      ms=round(seconds * 1000, 1))  # fmt: skip
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = self._refusal(scope)
+        if problem is None:
+            raw_path = scope.get("raw_path") or scope["path"].encode()
+            if b"%2f" in raw_path.lower():
+                scope["path"] = routed_path(raw_path)
+            if scope["method"] in _WITH_BODY and not _streams(scope):
+                body = await _bounded(scope, receive)
+                if body is None:
+                    problem = too_large(MAX_JSON_BYTES).problem
+                else:
+                    receive = body
+        if problem is not None:
+            response = problem_response(problem, scope["path"], headers=_UNREAD)
+            await response(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        if self._in_flight > self._max_in_flight:
+            return Problem(code=Code.TOO_MANY_CONNECTIONS, message="This gateway is full.")
+        raw_path: bytes = scope.get("raw_path") or b""
+        if b"%00" in raw_path or b"%00" in scope["query_string"] or "\0" in scope["path"]:
+            return Problem(code=Code.INVALID_REQUEST, message="The address holds a NUL character.")
+        return None
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# The rest of the body is not read, so the connection cannot serve another request.
+_UNREAD = {"connection": "close"}
+
+
+class _Answer:
+    """Remembers the status that was sent."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, event: Event) -> None:
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+        await self._send(event)
+
+
+def _streams(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith(_STREAMED) or (
+        path.startswith("/api/spaces/") and path.endswith("/requests")
+    )
+
+
+async def _bounded(scope: Scope, receive: Receive) -> Receive | None:
+    """A `receive` that gives the whole body at once; None when it is too large."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_JSON_BYTES:
+            return None
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            break  # the client left; the handler finds a body that is cut off
+        chunk = event.get("body", b"")
+        size += len(chunk)
+        if size > MAX_JSON_BYTES:
+            return None
+        chunks.append(chunk)
+        more = event.get("more_body", False)
+    waiting: list[Event] = [{"type": "http.request", "body": b"".join(chunks), "more_body": False}]
+
+    async def replay() -> Event:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _route(scope: Scope) -> str:
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    return path if isinstance(path, str) else "unmatched"
+
+
+async def _refuse_socket(scope: Scope, send: Send) -> None:
+    """A plain HTTP answer to an upgrade where no socket is."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 4404, "reason": "not_found"})
+        return
+    response = problem_response(
+        Problem(code=Code.NOT_FOUND, message="There is no socket at this address."), scope["path"]
+    )
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": response.body})

@@ -1,0 +1,200 @@
+"""Files: upload, read, and the signed addresses that workers use."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Header, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.files import FileRef
+from spaces_contracts.identifiers import is_id
+from spaces_contracts.problems import Code
+from spaces_gateway.files.ranges import ByteRange, read_range
+from spaces_gateway.files.signing import Purpose
+from spaces_gateway.files.store import StoredFile, Upload
+from spaces_gateway.http import examples
+from spaces_gateway.http.bodies import file_name
+from spaces_gateway.http.forms import Form, is_form
+from spaces_gateway.http.operations import Operations
+from spaces_gateway.http.paths import IdInPath
+from spaces_gateway.http.principals import User
+from spaces_gateway.http.problems import BadRequest
+from spaces_gateway.services import Services
+
+FileIdInPath = Annotated[str, Path(max_length=64, examples=[examples.FILE_ID])]
+RangeHeader = Annotated[
+    str | None, Header(alias="Range", description="One range of bytes, such as bytes=0-1023.")
+]
+NameHeader = Annotated[
+    str | None,
+    Header(alias="X-File-Name", description="The file's name, percent-encoded UTF-8 (raw bodies)."),
+]
+Expires = Annotated[int, Query(ge=0, le=1 << 40, description="Unix seconds.")]
+Signature = Annotated[str, Query(max_length=128)]
+
+
+class FilesApi:
+    """Files over HTTP."""
+
+    def __init__(self, services: Services) -> None:
+        self._files = services.files
+        self._links = services.links
+
+    def operations(self) -> Operations:
+        """Everything under files."""
+        api = Operations("files")
+        refused = (Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH)
+        signed = (Code.SIGNATURE_INVALID, Code.SIGNATURE_EXPIRED)
+        api.add(
+            "POST /api/files",
+            self.upload_file,
+            *refused,
+            status=201,
+            responses={201: examples.STORED},
+            extra=examples.UPLOAD_BODY,
+        )
+        read = {"response_class": Response, "responses": {200: examples.BYTES, 206: examples.PART}}
+        api.add("GET /api/files/{file_id}", self.download_file, Code.FILE_NOT_FOUND, **read)
+        api.add(
+            "GET /files/{file_id}",
+            self.download_signed_file,
+            Code.FILE_NOT_FOUND,
+            Code.INVALID_REQUEST,
+            Code.UNAVAILABLE,
+            *signed,
+            open_to_all=True,
+            **read,
+        )
+        for method, name in (("POST", "upload_result_file"), ("PUT", "put_result_file")):
+            api.add(
+                f"{method} /api/results/{{request_id}}/files",
+                self.upload_result_file,
+                Code.INVALID_REQUEST,
+                Code.UNAVAILABLE,
+                *refused,
+                *signed,
+                status=201,
+                open_to_all=True,
+                operation_id=name,
+                responses={201: examples.STORED},
+                extra=examples.RAW_BODY,
+            )
+        return api
+
+    async def upload_file(self, request: Request, actor: User, name: NameHeader = None) -> FileRef:
+        """Upload a file.
+
+        As a form with one part `file`, or as a raw body with Content-Type and X-File-Name.
+        The content must be what the type says; it is stored while it streams in.
+        """
+        if is_form(request):
+            return await self._from_form(request, actor.tenant_id)
+        upload = Upload(file_name(request), request.headers.get("content-type"), actor.tenant_id)
+        return (await self._save(request, upload)).ref()
+
+    async def download_file(
+        self, file_id: FileIdInPath, actor: User, wanted: RangeHeader = None
+    ) -> Response:
+        """Download a file."""
+        return await self._send(await self._files.owned(file_id, actor), wanted)
+
+    async def download_signed_file(
+        self,
+        file_id: FileIdInPath,
+        request: Annotated[str, Query(max_length=64)],
+        exp: Expires,
+        sig: Signature,
+        wanted: RangeHeader = None,
+    ) -> Response:
+        """Download a file by its signed address.
+
+        The address comes with a job (its files) or a request (its output files).
+        """
+        file = await self._files.find(file_id)
+        # What a worker names as its output opens only if it was uploaded for that request.
+        purpose = Purpose.OUTPUT if file.request_id else Purpose.INPUT
+        self._links.check(purpose, file_id, request, exp, sig)
+        if file.request_id not in (None, request):
+            raise ProblemError.of(Code.FILE_NOT_FOUND, f"There is no file {file_id!r}.")
+        return await self._send(file, wanted)
+
+    async def upload_result_file(
+        self,
+        request: Request,
+        request_id: IdInPath,
+        tenant: Annotated[str, Query(max_length=64)],
+        exp: Expires,
+        sig: Signature,
+        name: NameHeader = None,
+    ) -> FileRef:
+        """Upload an output file.
+
+        For workers: the address comes with the job. The answer goes into the result's `output_files`.
+        """
+        self._links.check(Purpose.UPLOAD, tenant, request_id, exp, sig)
+        upload = Upload(
+            file_name(request),
+            request.headers.get("content-type"),
+            tenant if is_id(tenant) else None,
+            request_id,
+        )
+        return (await self._save(request, upload)).ref()
+
+    async def _save(self, request: Request, upload: Upload) -> StoredFile:
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._files.max_bytes:
+            raise ProblemError.of(
+                Code.FILE_TOO_LARGE,
+                f"The file is larger than {self._files.max_bytes} bytes.",
+                max_bytes=self._files.max_bytes,
+            )
+        return await self._files.save(upload, _body(request))
+
+    async def _from_form(self, request: Request, tenant_id: str | None) -> FileRef:
+        stored: StoredFile | None = None
+        try:
+            async for part in Form(request).parts():
+                if not part.is_file:
+                    continue
+                if stored is not None:
+                    raise BadRequest.at("#", "The form has more than one file.")
+                upload = Upload(part.file_name, part.media_type, tenant_id)
+                stored = await self._files.save(upload, part.body)
+        except BaseException:
+            if stored is not None:
+                await self._files.remove(stored.file_id)
+            raise
+        if stored is None:
+            raise BadRequest.at("#/file", "The form has no file.")
+        return stored.ref()
+
+    async def _send(self, file: StoredFile, wanted: str | None) -> Response:
+        part = read_range(wanted, file.size_bytes)
+        whole = part or ByteRange(0, file.size_bytes)
+        headers = {
+            "content-length": str(whole.end - whole.start),
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name)}",
+            "etag": f'"{file.sha256}"',
+            "accept-ranges": "bytes",
+            "cache-control": "private, max-age=3600, immutable",
+            # A file is somebody's upload: a browser must not run it as a page of this origin.
+            "x-content-type-options": "nosniff",
+            "content-security-policy": "sandbox; default-src 'none'",
+        }
+        if part is not None:
+            headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{file.size_bytes}"
+        if whole.end == whole.start:
+            return Response(b"", headers=headers, media_type=file.media_type)
+        content = await self._files.read(file, whole.start, whole.end)
+        return StreamingResponse(
+            content, 206 if part else 200, headers=headers, media_type=file.media_type
+        )
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        if chunk:
+            yield chunk

@@ -1,0 +1,75 @@
+"""Declaring operations, so that none lacks its id, its problems or its examples."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from spaces_contracts.problems import KINDS, Code, Problem
+from spaces_gateway.http.problems import MEDIA_TYPE, problem_document
+
+PROBLEM_SCHEMA = "#/components/schemas/ProblemDocument"
+# What any call with a credential may hear.
+ALWAYS = (
+    Code.UNAUTHENTICATED, Code.TOKEN_REVOKED, Code.FORBIDDEN, Code.INVALID_REQUEST,
+    Code.UNAVAILABLE, Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR,
+)  # fmt: skip
+OPEN = (Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR)
+
+
+def problem_responses(codes: Sequence[Code], path: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation: one a status, with an example a code."""
+    by_status: dict[int, list[Code]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    return {
+        status: {
+            "description": "; ".join(KINDS[code].title for code in sorted(found)),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": PROBLEM_SCHEMA},
+                    "examples": {
+                        code.value: {"value": problem_document(Problem(code=code), path)}
+                        for code in sorted(found)
+                    },
+                }
+            },
+        }
+        for status, found in sorted(by_status.items())
+    }
+
+
+class Operations:
+    """A router whose every operation is complete."""
+
+    def __init__(self, tag: str) -> None:
+        self.router = APIRouter(tags=[tag])
+
+    def add(
+        self,
+        method_and_path: str,
+        endpoint: Callable[..., Any],
+        *problems: Code,
+        status: int = 200,
+        extra: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Adds `"POST /api/spaces"`; the function's name is the operationId, its docstring the summary."""
+        method, path = method_and_path.split(" ")
+        always = OPEN if options.pop("open_to_all", False) else ALWAYS
+        documented = problem_responses([*always, *problems], path)
+        for code, response in options.pop("responses", {}).items():
+            documented[code] = response
+        summary, _, description = (endpoint.__doc__ or "").partition("\n")
+        options.setdefault("operation_id", endpoint.__name__)
+        self.router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            status_code=status,
+            summary=summary.strip().rstrip("."),
+            description="\n".join(line.strip() for line in description.strip().splitlines()),
+            responses=documented,
+            openapi_extra=extra,
+            **options,
+        )

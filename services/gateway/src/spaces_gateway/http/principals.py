@@ -1,0 +1,46 @@
+"""Who calls: the bearer of `Authorization`, looked up; never anything from the address."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.problems import Code
+from spaces_gateway.access import Access
+
+MAX_SECRET = 512
+
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name="key", description="An API key, or the admin key."
+)
+
+
+def bearer_secret(authorization: str | None) -> str:
+    """The secret in an Authorization header. Problem: unauthenticated."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET:
+        raise ProblemError.of(
+            Code.UNAUTHENTICATED, "The call carries no `Authorization: Bearer KEY`."
+        )
+    return secret
+
+
+async def caller(request: Request) -> Principal:
+    """Whoever the credential stands for. Problems: unauthenticated, token_revoked."""
+    access: Access = request.app.state.access
+    return await access.principal(bearer_secret(request.headers.get("authorization")))
+
+
+async def user(request: Request) -> Principal:
+    """An API key or admin; worker tokens only serve. Problem: forbidden."""
+    principal = await caller(request)
+    if principal.kind is PrincipalKind.WORKER_TOKEN:
+        raise ProblemError.of(Code.FORBIDDEN, "A worker token only serves its spaces.")
+    return principal
+
+
+Caller = Annotated[Principal, Depends(caller), Depends(_BEARER)]
+User = Annotated[Principal, Depends(user), Depends(_BEARER)]

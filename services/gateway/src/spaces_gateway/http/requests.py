@@ -1,0 +1,249 @@
+"""Requests: submit (and wait), read, list, cancel, follow."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Header, Query
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import Principal
+from spaces_contracts.client_socket import After
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
+from spaces_contracts.requests import (
+    CancelRequest,
+    GetRequests,
+    ListRequests,
+    RequestState,
+    RequestView,
+)
+from spaces_gateway.http import examples
+from spaces_gateway.http import request_json as show
+from spaces_gateway.http.bodies import idempotency_key, wait_of
+from spaces_gateway.http.operations import Operations
+from spaces_gateway.http.paths import IdInPath, SpaceRef, space_ref
+from spaces_gateway.http.principals import User
+from spaces_gateway.http.problems import BadRequest
+from spaces_gateway.http.submits import SubmitReader
+from spaces_gateway.http.waits import Waits
+from spaces_gateway.services import Services, Sockets
+from spaces_gateway.submission import Accepted
+
+JSON = "application/json"
+KEEP_ALIVE_S = 15
+WaitQuery = Annotated[
+    float, Query(ge=0, le=60, description="Seconds to wait for the end before answering.")
+]
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern="^[!-~]{1,255}$",
+        description="The same key with the same body is one request, for 24 hours.",
+    ),
+]
+
+
+class RequestsApi:
+    """Requests over HTTP."""
+
+    def __init__(self, services: Services, sockets: Sockets, waits: Waits) -> None:
+        self._services = services
+        self._sockets = sockets
+        self._waits = waits
+        self._reader = SubmitReader(services.files)
+
+    def operations(self) -> Operations:
+        """Everything under requests."""
+        api = Operations("requests")
+        api.add(
+            "POST /api/spaces/{space}/requests",
+            self.submit_request,
+            *SUBMIT_PROBLEMS,
+            status=202,
+            response_model=show.RequestDocument,
+            responses={200: examples.ENDED, 202: examples.ACCEPTED},
+            extra=examples.SUBMIT_BODY,
+        )
+        api.add("GET /api/requests", self.list_requests, response_model=show.RequestPage)
+        api.add(
+            "GET /api/requests/{request_id}",
+            self.get_request,
+            Code.REQUEST_NOT_FOUND,
+            response_model=show.RequestDocument,
+        )
+        api.add(
+            "POST /api/requests/{request_id}/cancel",
+            self.cancel_request,
+            Code.REQUEST_NOT_FOUND,
+            response_model=show.RequestDocument,
+        )
+        api.add(
+            "GET /api/requests/{request_id}/events",
+            self.stream_request_events,
+            Code.REQUEST_NOT_FOUND,
+            response_class=EventSourceResponse,
+            responses={200: examples.EVENTS},
+        )
+        return api
+
+    async def submit_request(
+        self,
+        request: Request,
+        space: SpaceRef,
+        actor: User,
+        wait: WaitQuery = 0,
+        key: KeyHeader = None,
+    ) -> Response:
+        """Submit a request.
+
+        Accepted requests are durable: they end exactly once, whatever is restarted meanwhile.
+        With `wait` the answer is 200 with the result when the request ends in time, else 202.
+        """
+        return await self.submit(request, space, actor)
+
+    async def submit(self, request: Request, space: str, actor: Principal) -> Response:
+        """The same without FastAPI's reading of parameters: the hot path."""
+        ref = space_ref(space)
+        seconds, key = wait_of(request), idempotency_key(request)
+        await self._services.access.space(actor, ref)  # before a large form is read
+        async with self._reader.reading(request, actor) as body:
+            if not seconds:
+                accepted = await self._services.submission.submit(
+                    actor, ref, body, idempotency_key=key
+                )
+                return self._accepted(accepted)
+            request_id = new_id()
+            wait = self._waits.begin(request_id)
+            try:
+                accepted = await self._services.submission.submit(
+                    actor,
+                    ref,
+                    body,
+                    idempotency_key=key,
+                    notify=self._services.waiters.notify,
+                    request_id=request_id,
+                )
+                if accepted.verdict.duplicate:
+                    await wait.follow_known(accepted.request_id)
+                event = await wait.result(seconds)
+            finally:
+                wait.stop()
+        if event is None:
+            return self._accepted(accepted)
+        content = show.finished_json(event, self._services.links, accepted.verdict.duplicate)
+        return Response(content, media_type=JSON)
+
+    async def list_requests(
+        self,
+        actor: User,
+        space: Annotated[str | None, Query(description="Only of this space.")] = None,
+        state: Annotated[list[RequestState] | None, Query(description="Only in these.")] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=500)] = None,
+    ) -> Response:
+        """List requests, newest first."""
+        space_id = (await self._services.access.space(actor, space)).space_id if space else None
+        page = await self._services.bus.request(
+            ListRequests(
+                tenant_id=actor.tenant_id,
+                space_id=space_id,
+                states=state or [],
+                limit=limit,
+                cursor=cursor,
+            )
+        )
+        return Response(
+            show.page_json(page.requests, page.next_cursor, self._services.links), media_type=JSON
+        )
+
+    async def get_request(self, request_id: IdInPath, actor: User, wait: WaitQuery = 0) -> Response:
+        """Read a request, waiting for its end if asked to."""
+        view = await self.view(request_id, actor)
+        if wait and not view.state.terminal:
+            waiting = self._waits.begin(request_id)
+            try:
+                await waiting.follow_known(request_id)
+                event = await waiting.result(wait)
+            finally:
+                waiting.stop()
+            if event is not None or not self._waits.draining:
+                view = await self.view(request_id, actor)
+        return Response(show.view_json(view, self._services.links), media_type=JSON)
+
+    async def cancel_request(self, request_id: IdInPath, actor: User) -> Response:
+        """Cancel a request.
+
+        A queued one ends at once; a running one when its worker has stopped. An ended one is returned as it is.
+        """
+        reply = await self._services.bus.request(
+            CancelRequest(request_id=request_id, tenant_id=actor.tenant_id)
+        )
+        return Response(show.view_json(reply.request, self._services.links), media_type=JSON)
+
+    async def stream_request_events(
+        self,
+        request_id: IdInPath,
+        actor: User,
+        last: Annotated[
+            str | None,
+            Header(alias="Last-Event-ID", description="The last id seen, to go on after it."),
+        ] = None,
+    ) -> EventSourceResponse:
+        """Follow a request as server-sent events.
+
+        Types: status, progress, chunk, reset, finished; the data are the client socket's frames.
+        The stream ends after `finished`. Ids are `attempt:n`.
+        """
+        after = after_of(last)
+        view = await self.view(request_id, actor)
+        events = self._sockets.stream_request_events(view, after)
+        return EventSourceResponse(
+            _as_sent(events), ping=KEEP_ALIVE_S, headers={"cache-control": "no-store"}
+        )
+
+    async def view(self, request_id: str, actor: Principal) -> RequestView:
+        """One request that the actor may read. Problem: request_not_found."""
+        reply = await self._services.bus.request(
+            GetRequests(request_ids=[request_id], tenant_id=actor.tenant_id)
+        )
+        if not reply.requests:
+            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id!r}.")
+        return reply.requests[0]
+
+    def _accepted(self, accepted: Accepted) -> Response:
+        return Response(
+            show.accepted_json(accepted.verdict, accepted.space.space_id),
+            status_code=202,
+            media_type=JSON,
+            headers={"location": f"/api/requests/{accepted.request_id}"},
+        )
+
+
+SUBMIT_PROBLEMS = (
+    Code.SPACE_NOT_FOUND, Code.MULTIPLE_SPACES, Code.SPACE_DISABLED, Code.WORKER_NOT_CONNECTED,
+    Code.QUEUE_FULL, Code.EMPTY_PROMPT, Code.INPUT_NOT_ENABLED, Code.FILE_NOT_FOUND,
+    Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH, Code.PAYLOAD_TOO_LARGE,
+    Code.IDEMPOTENCY_KEY_REUSED,
+)  # fmt: skip
+
+
+def after_of(last_event_id: str | None) -> After:
+    """Where a stream goes on: `attempt:n`."""
+    if not last_event_id:
+        return After()
+    attempt, _, n = last_event_id.partition(":")
+    # Isdigit alone would take other alphabets' digits.
+    if not (attempt + n).isascii() or not attempt.isdigit() or not n.isdigit():
+        raise BadRequest.at("header/Last-Event-ID", "Use an id of this stream: attempt:n.")
+    return After(attempt=int(attempt), n=int(n))
+
+
+async def _as_sent(
+    events: AsyncIterator[tuple[str, str, bytes]],
+) -> AsyncIterator[ServerSentEvent]:
+    async for kind, event_id, data in events:
+        yield ServerSentEvent(data=data.decode(), event=kind, id=event_id or None)

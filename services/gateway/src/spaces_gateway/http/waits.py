@@ -1,0 +1,90 @@
+"""Calls that wait for a request's end (`?wait=30`): a future each, released early when the gateway drains."""
+
+import asyncio
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.requests import RequestFinished
+from spaces_gateway.waiters import Callbacks, Waiters, Watch
+
+
+class Wait:
+    """One call that waits. `stop()` in a finally."""
+
+    __slots__ = ("_future", "_waits", "_watch")
+
+    def __init__(self, waits: "Waits", request_id: str) -> None:
+        self._waits = waits
+        self._future: asyncio.Future[RequestFinished | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._watch: Watch
+        self.follow(request_id)
+        waits.pending.add(self._future)
+
+    def follow(self, request_id: str) -> None:
+        """Watches this request."""
+        self._watch = self._waits.waiters.watch(request_id, Callbacks(self._finished))
+
+    async def follow_known(self, request_id: str) -> None:
+        """Watches a request that is older than the watch, so it may have ended already."""
+        self._watch.stop()
+        self.follow(request_id)
+        try:
+            await self._waits.waiters.look_up([request_id])
+        except ProblemError:
+            return  # the look-up of quiet requests tries again
+
+    async def result(self, seconds: float) -> RequestFinished | None:
+        """The end, or None when it did not come in time."""
+        if self._waits.draining:
+            seconds = 0
+        timer = asyncio.get_running_loop().call_later(seconds, _give_up, self._future)
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Forgets the watch."""
+        self._watch.stop()
+        self._waits.pending.discard(self._future)
+
+    def _finished(self, event: RequestFinished) -> None:
+        if not self._future.done():
+            self._future.set_result(event)
+
+
+class Waits:
+    """All calls that wait. A Part: its drain ends them, so that the server can stop."""
+
+    name = "waits"
+
+    def __init__(self, waiters: Waiters) -> None:
+        self.waiters = waiters
+        self.pending: set[asyncio.Future[RequestFinished | None]] = set()
+        self.draining = False
+
+    def begin(self, request_id: str) -> Wait:
+        """Starts waiting, before the request is submitted."""
+        return Wait(self, request_id)
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def drain(self) -> None:
+        """Everybody who waits is answered with what is known."""
+        self.draining = True
+        for future in self.pending:
+            _give_up(future)
+
+    async def stop(self) -> None:
+        """Nothing to do."""
+
+    def healthy(self) -> bool:
+        """False once the process drains: it is then not ready for new clients."""
+        return not self.draining
+
+
+def _give_up(future: "asyncio.Future[RequestFinished | None]") -> None:
+    if not future.done():
+        future.set_result(None)
