@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import SystemClock
 from spaces_chassis.http import HttpServer
-from spaces_chassis.lifecycle import Part
+from spaces_chassis.lifecycle import LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
 from spaces_chassis.settings import BusSettings
 from spaces_contracts.identifiers import new_id
@@ -110,6 +110,7 @@ async def make_gateway(
                 bus=bus,
                 clock=clock,
                 metrics=metrics,
+                loop_metrics=LoopMetrics(metrics),
                 access=access,
                 files=files,
                 links=links,

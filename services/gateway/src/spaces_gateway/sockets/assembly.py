@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from spaces_chassis.bus import Route
 from spaces_chassis.http import App
-from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
+from spaces_chassis.lifecycle import Loop, Part
 from spaces_contracts.connections import GATEWAY_BEAT_S
 from spaces_gateway.services import Services
 from spaces_gateway.sockets.door import Door
@@ -32,7 +32,7 @@ class GatewaySockets:
         endings = Endings(s.bus, s.clock)
         identity = Identity(s.gateway_id, version("spaces-gateway"))
         workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
-        loops = LoopMetrics(s.metrics)
+        loops = s.loop_metrics
         self.worker_socket: App = WorkerSocketApp(workers)
         self.client_socket: App = WorkerSocketApp(workers)
         self._routes = subscriptions(s.gateway_id, Handlers(s.access, s.waiters, workers))
