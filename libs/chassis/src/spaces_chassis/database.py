@@ -36,7 +36,11 @@ _PASSING = (
     asyncpg.TransactionRollbackError,  # 40xxx: deadlock, serialization
     asyncpg.LockNotAvailableError,  # 55P03: lock_timeout
     asyncpg.ReadOnlySQLTransactionError,  # 25006: we still talk to a former primary
+    # The server ended the session, and asyncpg has read that but not yet the end of the connection.
+    asyncpg.InternalClientError,
 )
+# After these the connection is of no more use, though it looks open.
+_SPOILED = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError)
 
 
 @contextlib.contextmanager
@@ -74,7 +78,11 @@ class HotStatement:
         async with self._lock:
             with unavailable_when_down():
                 statement = await self._prepared()
-                return await statement.fetch(*args)
+                try:
+                    return await statement.fetch(*args)
+                except _SPOILED:
+                    await self.close()
+                    raise
 
     async def fetchrow(self, *args: Any) -> asyncpg.Record | None:
         """The first row. Raises DatabaseUnavailable."""
@@ -255,7 +263,11 @@ class Database:
         with unavailable_when_down():
             # With a limit: when all connections are busy for that long, waiting makes it worse.
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except _SPOILED:
+                    await self._pool.expire_connections()
+                    raise
 
     # --- watching -----------------------------------------------------------------------------
 
