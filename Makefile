@@ -9,8 +9,10 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+KILLS ?= 300
+SEED ?= 1
 
-.PHONY: help venv up down demo demo-check test test-unit check fmt verify generate pins
+.PHONY: help venv up down demo demo-check test test-unit faults mutants check fmt verify generate pins
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -47,6 +49,16 @@ test: $(STAMP) ## the whole suite
 
 test-unit: $(STAMP) ## what needs no server
 	$(PYTEST) tests/unit tests/contracts tests/architecture
+
+faults: $(STAMP) ## the kill campaign, in rounds that add up: KILLS=300 SEED=1, or QUICK=1 for the suite's round
+ifdef QUICK
+	$(PYTEST) tests/faults -m faults
+else
+	$(BIN)/python -m tests.faults.campaign --kills $(KILLS) --seed $(SEED)
+endif
+
+mutants: $(STAMP) ## mutation testing of the pure modules; at least 80 % must be killed
+	$(BIN)/python -m tests.mutation.run
 
 check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
