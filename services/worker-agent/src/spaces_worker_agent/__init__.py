@@ -1,1 +1,5 @@
-"""The worker agent and its handler SDK."""
+"""The public face for worker authors; the agent itself is the command `spaces-worker`."""
+
+from spaces_worker_agent.sdk import Cancelled, File, OutputFile, Request
+
+__all__ = ["Cancelled", "File", "OutputFile", "Request"]

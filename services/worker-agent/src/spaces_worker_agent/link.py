@@ -1,0 +1,103 @@
+"""How an agent reaches its spaces: one small interface, two implementations.
+
+What comes in are the frames of the worker socket, whichever way they travelled; what goes out are plain values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from spaces_contracts.connections import AgentInfo, InFlight
+from spaces_contracts.frames import ErrorFrame, GoAway
+from spaces_contracts.worker_socket import (
+    Cancel,
+    ChunkAck,
+    Drain,
+    InferenceRequest,
+    Kick,
+    Registered,
+    RegisterError,
+    ResultAckFrame,
+)
+from spaces_worker_agent.attempts import Outgoing
+from spaces_worker_agent.exits import Exit
+
+
+class LinkDown(Exception):
+    """The connection could not be made or is gone; try again, not before `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class LinkUnusable(LinkDown):
+    """What a retry hardly mends (a certificate, a wrong address): final unless it has worked before."""
+
+    def __init__(self, message: str, exit_code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """Who the agent is and what it wants to serve."""
+
+    token: str
+    spaces: tuple[str, ...]
+    slots: int
+    instance_id: str
+    secret: str
+    agent: AgentInfo
+    in_flight: tuple[InFlight, ...] = ()
+    takeover: bool = False
+
+
+Incoming = (
+    Registered
+    | RegisterError
+    | InferenceRequest
+    | ChunkAck
+    | ResultAckFrame
+    | Cancel
+    | Drain
+    | Kick
+    | GoAway
+    | ErrorFrame
+)
+
+
+class Link(Protocol):
+    """One connection at a time; `open` makes a new one."""
+
+    async def open(self, introduction: Introduction) -> None:
+        """Connects and asks for the spaces; the verdicts are received. Raises LinkDown or Leave."""
+        ...
+
+    async def receive(self) -> Incoming:
+        """The next thing said to this agent. Raises LinkDown."""
+        ...
+
+    async def send(self, items: Sequence[Outgoing]) -> None:
+        """Sends in order; returns when there is room for more. Raises LinkDown."""
+        ...
+
+    async def beat(self, running: int) -> None:
+        """Says that the agent lives. Raises LinkDown."""
+        ...
+
+    def silent_s(self) -> float:
+        """For how long nothing was heard."""
+        ...
+
+    async def say_draining(self) -> None:
+        """Give me nothing new."""
+        ...
+
+    async def say_bye(self) -> None:
+        """I leave and hold nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the connection; it may be open, half open or broken."""
+        ...

@@ -1,0 +1,178 @@
+"""What the agent can be told: one table for flags, environment, TOML file and documentation.
+
+Flags win over the environment (SPACES_WORKER_…), that over the file, that over the defaults; each value knows its origin.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+PREFIX = "SPACES_WORKER_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text names it and where it came from."""
+
+
+class AgentSettings(BaseModel):
+    """Everything about one agent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gateway: str = Field(
+        "http://127.0.0.1:8080", description="Address of the gateway: http(s):// or ws(s)://."
+    )
+    space: tuple[str, ...] = Field(
+        (), description="Space to serve: name, tenant/name or id. Repeat it, or separate by commas."
+    )
+    token_file: Path | None = Field(
+        None, description="File with the worker token; '-' reads it from standard input."
+    )
+    token: SecretStr | None = Field(
+        None, description="The worker token itself; only as environment variable, never as a flag."
+    )
+    slots: int = Field(1, ge=1, le=1024, description="Requests that run at the same time.")
+    takeover: bool = Field(
+        False, description="Take the place of a worker that serves the space already."
+    )
+    link: Literal["ws", "nats"] = Field(
+        "ws", description="How to reach the space: ws (through the gateway) or nats (directly)."
+    )
+    nats_url: str | None = Field(None, description="Address of NATS, for --link nats.")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority to trust besides the system's (PEM)."
+    )
+    spool_dir: Path | None = Field(
+        None, description="Where results wait for their confirmation [default: a state directory]."
+    )
+    cancel_grace_s: float = Field(
+        3.0, ge=0, le=60, description="Seconds a cancelled handler has before it is killed."
+    )
+    drain_timeout_s: float = Field(
+        300.0, ge=0, description="Seconds that running requests have to finish after SIGTERM."
+    )
+    upstream: str | None = Field(
+        None, description="Serve this OpenAI-compatible server instead of a handler."
+    )
+    upstream_model: str | None = Field(
+        None, description="Model to ask the upstream for [default: the first it lists]."
+    )
+    upstream_key_file: Path | None = Field(None, description="File with the upstream's API key.")
+    verbose: bool = Field(
+        False, description="Show each request, its progress and the size of the queue."
+    )
+    log_format: Literal["auto", "human", "json"] = Field(
+        "auto", description="Form of the log: human on a terminal, else json."
+    )
+    config: Path | None = Field(None, description="TOML file with any of these settings.")
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        texts = [value] if isinstance(value, str) else list(value)
+        if not all(isinstance(text, str) for text in texts):
+            return value
+        names = [name.strip() for text in texts for name in text.split(",")]
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+# What may not stand on a command line, because everybody on the host can read it there.
+NOT_A_FLAG = frozenset({"token"})
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The settings, and where each value came from."""
+
+    settings: AgentSettings
+    origins: Mapping[str, str]
+
+
+def default_config_files(environ: Mapping[str, str]) -> list[Path]:
+    """Read when --config is not given, the first that exists."""
+    home = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return [Path(home) / "spaces" / "worker.toml", Path("/etc/spaces/worker.toml")]
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
+    """Puts all sources together. Raises SettingsError."""
+    given = {name: value for name, value in flags.items() if value not in (None, [], ())}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    path, must_exist = _config_file(given, environ)
+    for name, value in _read_file(path, must_exist=must_exist).items():
+        values[name], origins[name] = value, f"file {path}"
+    for name, text in _read_environment(environ).items():
+        values[name], origins[name] = text, f"environment {PREFIX}{name.upper()}"
+    for name, value in given.items():
+        values[name], origins[name] = value, f"flag --{name.replace('_', '-')}"
+    try:
+        settings = AgentSettings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        raise SettingsError(
+            f"{name} (from {origins.get(name, 'default')}): {first['msg']}"
+        ) from None
+    for name in AgentSettings.model_fields:
+        origins.setdefault(name, "default")
+    return Resolved(settings, origins)
+
+
+def shown(resolved: Resolved) -> list[tuple[str, str, str]]:
+    """Name, value and origin of each setting; secrets are hidden."""
+    rows = []
+    for name in AgentSettings.model_fields:
+        value = getattr(resolved.settings, name)
+        if isinstance(value, SecretStr):
+            text = "********"
+        elif isinstance(value, tuple):
+            text = ",".join(value)
+        else:
+            text = "" if value is None else str(value)
+        rows.append((name, text, resolved.origins[name]))
+    return rows
+
+
+def _config_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    named = given.get("config") or environ.get(PREFIX + "CONFIG")
+    if named:
+        return Path(named), True
+    return next((path for path in default_config_files(environ) if path.is_file()), None), False
+
+
+def _read_file(path: Path | None, *, must_exist: bool) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError(f"--config: there is no file {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    for name in found:
+        _known(name, f"{path}: {name}", AgentSettings.model_fields)
+    return found
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or text == "":
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        _known(name, variable, AgentSettings.model_fields)
+        found[name] = text
+    return found
+
+
+def _known(name: str, shown_as: str, fields: Mapping[str, Any]) -> None:
+    if name not in fields:
+        near = get_close_matches(name, fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"{shown_as} is not a setting{hint}")

@@ -1,0 +1,204 @@
+"""Handlers of every shape, run by the agents of these tests."""
+
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from spaces_worker_agent import OutputFile, Request
+
+
+def handler(request: Request) -> dict[str, Any]:
+    """The default: says what it got."""
+    request.progress(50, "half")
+    return {
+        "text": f"{request.prompt}!",
+        "request_id": request.request_id,
+        "attempt": request.attempt,
+        "space": request.space,
+        "parameters": request.parameters,
+        "queue_size": request.queue_size,
+        "pid": os.getpid(),
+        "group": os.getpgid(0),
+        "has_token": "SPACES_WORKER_TOKEN" in os.environ,
+    }
+
+
+async def asynchronous(request: Request) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return {"text": request.prompt}
+
+
+def streaming(request: Request) -> Iterator[Any]:
+    for number in range(int(request.parameters.get("count", 3))):
+        yield f"{number} "
+
+
+def streaming_values(_request: Request) -> Iterator[Any]:
+    yield {"token": 1}
+    yield "two"
+
+
+def streaming_with_return(_request: Request) -> Iterator[Any]:
+    yield "a"
+    return {"text": "all of it"}  # a generator's return value is the output
+
+
+async def streaming_async(request: Request) -> AsyncIterator[Any]:
+    for number in range(int(request.parameters.get("count", 3))):
+        yield f"{number} "
+        await asyncio.sleep(0)
+
+
+class Model:
+    def __init__(self) -> None:
+        self.loads = 0
+        self.handled = 0
+
+    def load(self) -> None:
+        self.loads += 1
+        sys.stdout.write("model is loading\n")
+
+    def handle(self, request: Request) -> dict[str, Any]:
+        self.handled += 1
+        return {"loads": self.loads, "handled": self.handled}
+
+
+class AsyncModel:
+    def __init__(self) -> None:
+        self.loop: Any = None
+
+    async def load(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    async def handle(self, request: Request) -> bool:
+        return self.loop is asyncio.get_running_loop()
+
+
+class Unloadable:
+    def load(self) -> None:
+        raise RuntimeError("weights are missing")
+
+    def handle(self, request: Request) -> None: ...
+
+
+def raising(_request: Request) -> None:
+    raise ValueError("no such voice:\n  'bob'")
+
+
+def exiting(_request: Request) -> None:
+    sys.exit(3)
+
+
+def misbehaving(request: Request) -> Any:
+    """Does what the prompt says."""
+    deed = request.prompt
+    if deed == "segfault":
+        ctypes.string_at(0)
+    elif deed == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif deed == "exit":
+        os._exit(7)
+    elif deed == "memory":
+        # Above what this process has now, so that the next big allocation fails.
+        limit = _address_space() + 64 * 1_048_576
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        try:
+            return len(bytearray(512 * 1_048_576))
+        finally:
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    elif deed == "set":
+        return {1, 2}
+    elif deed == "nan":
+        return float("nan")
+    elif deed == "surrogate":
+        return "\ud800"
+    elif deed == "large":
+        return "x" * 1_100_000
+    return {"text": "fine", "pid": os.getpid()}
+
+
+def _address_space() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+def blocking(request: Request) -> str:
+    """Sleeps in one call, deaf to everything, and says in a file that it has begun."""
+    Path(request.parameters["began"]).touch()
+    time.sleep(float(request.parameters.get("seconds", 60)))
+    return "slept"
+
+
+def deaf(request: Request) -> str:
+    """Ignores cancels and SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(request.parameters["began"]).touch()
+    while True:
+        time.sleep(60)
+
+
+def cooperative(request: Request) -> dict[str, Any]:
+    Path(request.parameters["began"]).touch()
+    request.wait_cancelled(60)
+    Path(request.parameters["stopped"]).touch()
+    request.check_cancelled()
+    return {"text": "not cancelled", "pid": os.getpid()}
+
+
+async def cooperative_async(request: Request) -> str:
+    Path(request.parameters["began"]).touch()
+    try:
+        await asyncio.sleep(60)
+    finally:
+        Path(request.parameters["stopped"]).touch()
+    return "not cancelled"
+
+
+def gated(request: Request) -> Iterator[str]:
+    """Yields one chunk, then waits for a file, then yields the rest."""
+    yield "first "
+    gate = Path(request.parameters["gate"])
+    while not gate.exists() and not request.wait_cancelled(0.01):
+        pass
+    for number in range(int(request.parameters.get("count", 0))):
+        yield f"{number} "
+    yield "last"
+
+
+def flooding(request: Request) -> Iterator[str]:
+    """Notes how far it came, so that a test sees the back pressure."""
+    far = Path(request.parameters["far"])
+    for number in range(5000):
+        far.write_text(str(number))
+        yield "x" * 100
+
+
+def with_files(request: Request) -> dict[str, Any]:
+    content = request.files[0].path.read_bytes()
+    out = request.work_dir / "copy.txt"
+    out.write_bytes(content + b" copied")
+    return {
+        "place": str(request.files[0].path),
+        "suffix": request.files[0].path.suffix,
+        "files": [OutputFile(out, media_type="text/plain")],
+    }
+
+
+def chatty_progress(request: Request) -> str:
+    for number in range(10_000):
+        request.progress(number / 100)
+    return "done"
+
+
+def printing(_request: Request) -> str:
+    sys.stdout.write("to stdout\n")
+    sys.stderr.write("x" * 20_000)
+    return "ok"
