@@ -8,6 +8,7 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
            services/worker-agent deploy/stack
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
+KILLS ?= 300
 PYTEST := $(BIN)/python -m pytest
 KILLS ?= 300
 SEED ?= 1
@@ -69,6 +70,18 @@ check: $(STAMP) ## format, lint, types, import rules
 fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+verify: $(STAMP) ## the pages made from code are fresh
+	$(BIN)/python -m tests.support.pages verify
+
+generate: $(STAMP) ## write the pages made from code
+	$(BIN)/python -m tests.support.pages write
+
+faults: $(STAMP) ## kill everything 300 times under load; QUICK=1 once each
+	$(if $(QUICK),$(PYTEST) tests/faults,$(BIN)/python -m tests.faults.campaign --kills $(KILLS))
+
+mutants: $(STAMP) ## mutation testing of the pure modules
+	$(BIN)/python -m tests.mutation.run
 
 pins: $(STAMP) ## resolve again and write constraints.txt (hashes, no addresses)
 	$(BIN)/uv lock --upgrade
