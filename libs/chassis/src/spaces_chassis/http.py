@@ -99,7 +99,8 @@ class HttpServer:
         await asyncio.wait([self._task])
         if self._server.should_exit:
             await asyncio.get_running_loop().create_future()
-        return self._task.exception() or RuntimeError("the HTTP server ended")
+        error = None if self._task.cancelled() else self._task.exception()
+        return error or RuntimeError("the HTTP server ended")
 
 
 class _Server(uvicorn.Server):
