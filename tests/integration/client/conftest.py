@@ -23,7 +23,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: objec
 async def gateway() -> AsyncIterator[ScriptedGateway]:
     """A gateway with one space, `echo`."""
     async with running_gateway() as gateway:
-        gateway.add_space("echo")
+        gateway.admin.add_space("echo")
         yield gateway
 
 

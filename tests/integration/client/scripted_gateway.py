@@ -5,7 +5,6 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -14,13 +13,9 @@ import uvicorn
 from spaces_contracts.client_socket import (
     Auth,
     CancelFrame,
-    ChunkFrame,
-    FinishedFrame,
-    ProgressFrame,
     Ready,
     ResetFrame,
     SpaceFrame,
-    StatusFrame,
     SubmitFrame,
     SubmittedFrame,
     Subscribe,
@@ -29,114 +24,16 @@ from spaces_contracts.client_socket import (
 )
 from spaces_contracts.frames import PROTOCOL, ErrorFrame, Frame, GoAway
 from spaces_contracts.identifiers import new_id
-from spaces_contracts.problems import KINDS, Code, Problem
+from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import RequestState
+from tests.integration.client.admin_api import AdminApi
+from tests.integration.client.cable import Cable
+from tests.integration.client.scripted_job import Job
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 API_KEY = "key-of-the-test"
-NOW = "2026-11-21T12:00:00Z"
-
-
-@dataclass
-class Job:
-    """One request; the test plays its worker."""
-
-    request_id: str
-    space_id: str
-    body: dict[str, Any]
-    state: RequestState = RequestState.QUEUED
-    attempt: int = 0
-    chunks: list[Any] = field(default_factory=list)
-    output: Any = None
-    error: Problem | None = None
-    recovered: bool = True
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    listeners: list["Session"] = field(default_factory=list)
-
-    async def start(self) -> None:
-        """A new attempt."""
-        again = self.attempt > 0
-        self.attempt += 1
-        self.chunks = []
-        self.state = RequestState.RUNNING
-        await self.tell(self.status())
-        if again:
-            await self.tell(ResetFrame(request_id=self.request_id, attempt=self.attempt))
-
-    async def progress(self, percent: float, message: str | None = None) -> None:
-        """How far it is."""
-        await self.tell(
-            ProgressFrame(
-                request_id=self.request_id, attempt=self.attempt, percent=percent, message=message
-            )
-        )
-
-    async def chunk(self, *data: Any) -> None:
-        """Some output."""
-        first = len(self.chunks) + 1
-        self.chunks.extend(data)
-        await self.tell(self.chunk_frame(first))
-
-    async def finish(
-        self, state: RequestState = RequestState.SUCCEEDED, output: Any = None
-    ) -> None:
-        """The end."""
-        self.state, self.output = state, output
-        self.ended.set()
-        await self.tell(self.finished())
-
-    def chunk_frame(self, first: int) -> ChunkFrame:
-        """The chunks from number `first` on."""
-        return ChunkFrame(
-            request_id=self.request_id,
-            attempt=self.attempt,
-            n=first,
-            data=self.chunks[first - 1 :],
-        )
-
-    def status(self) -> StatusFrame:
-        """Where it is."""
-        return StatusFrame(
-            request_id=self.request_id,
-            space_id=self.space_id,
-            state=self.state,
-            attempt=self.attempt,
-            position=1 if self.state is RequestState.QUEUED else None,
-            queue_size=1 if self.state is RequestState.QUEUED else 0,
-        )
-
-    def finished(self) -> FinishedFrame:
-        """The frame of its end."""
-        return FinishedFrame(
-            request_id=self.request_id,
-            space_id=self.space_id,
-            state=self.state,
-            attempt=self.attempt,
-            last_n=len(self.chunks),
-            recovered=self.recovered,
-            output=self.output,
-            error=self.error,
-            queue_ms=1,
-            run_ms=2,
-            processing_time_seconds=0.002,
-        )
-
-    def view(self) -> dict[str, Any]:
-        """Its JSON in the HTTP API."""
-        view = json.loads(self.status().model_dump_json(exclude={"type", "ref"}))
-        view |= {"created_at": NOW, "output": self.output}
-        if self.state.terminal:
-            view |= {"finished_at": NOW, "queue_ms": 1, "run_ms": 2}
-        if self.error:
-            view["error"] = {"code": self.error.code, "message": self.error.message}
-        return view
-
-    async def tell(self, frame: Frame) -> None:
-        """To everybody who listens."""
-        for session in list(self.listeners):
-            await session.say(frame)
 
 
 class Session:
@@ -245,9 +142,7 @@ class ScriptedGateway:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.keys: dict[str, Job] = {}
-        self.spaces: dict[str, dict[str, Any]] = {}
-        self.tenants = [{"tenant_id": new_id(), "name": "default", "created_at": NOW}]
-        self.credentials: list[dict[str, Any]] = []
+        self.admin = AdminApi()
         self.sessions: list[Session] = []
         self.space_listeners: list[Session] = []
         self.uploads: dict[str, bytes] = {}
@@ -265,30 +160,13 @@ class ScriptedGateway:
         """Through the cable."""
         return f"http://127.0.0.1:{self.cable.port}"
 
-    def add_space(self, name: str, **fields: Any) -> dict[str, Any]:
-        """One more space."""
-        tenant = self.tenants[0]
-        space = {
-            "space_id": new_id(),
-            "tenant_id": tenant["tenant_id"],
-            "tenant_name": tenant["name"],
-            "name": name,
-            "enabled": True,
-            "inputs": ["prompt"],
-            "policy": {},
-            "connected": True,
-            "connections": 1,
-            "created_at": NOW,
-            "updated_at": NOW,
-        } | fields
-        self.spaces[name] = space
-        return space
-
     def accept(self, space: str, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
         """A job, the first one's with a repeated key."""
         if key is not None and key in self.keys:
             return self.keys[key], True
-        job = Job(new_id(), str(self.spaces[space]["space_id"]), body)
+        found = self.admin.space(space)
+        assert found is not None, space
+        job = Job(new_id(), found["space_id"], body)
         self.jobs[job.request_id] = job
         if key is not None:
             self.keys[key] = job
@@ -394,14 +272,14 @@ class ScriptedGateway:
                     "sha256": "0" * 64,
                 }
             case _:
-                return self._admin(method, parts, body)
+                return self.admin.answer(method, parts, body)
 
     async def _submit(
         self, space: str, body: dict[str, Any], query: dict[str, str], headers: dict[str, str]
     ) -> Any:
         if self.problems:
             return self.problems.pop(0)
-        if space not in self.spaces:
+        if self.admin.space(space) is None:
             return Problem(code=Code.SPACE_NOT_FOUND, message=f"No space {space!r}")
         job, duplicate = self.accept(space, body, headers.get("idempotency-key"))
         if self.lose_answers:
@@ -420,123 +298,6 @@ class ScriptedGateway:
             with suppress(TimeoutError):
                 await asyncio.wait_for(job.ended.wait(), float(query["wait"]))
         return job.view()
-
-    def _admin(self, method: str, parts: list[str], body: dict[str, Any]) -> Any:
-        match [method, *parts]:
-            case ["GET", "spaces"]:
-                return {"spaces": list(self.spaces.values())}
-            case ["POST", "spaces"]:
-                if body["name"] in self.spaces:
-                    return Problem(code=Code.SPACE_NAME_TAKEN)
-                return self.add_space(**body)
-            case [_, "spaces", space, *_] if space.split("/")[-1] not in self.spaces:
-                return Problem(code=Code.SPACE_NOT_FOUND, message=f"No space {space!r}")
-            case ["GET", "spaces", space]:
-                return self.spaces[space.split("/")[-1]]
-            case ["PATCH", "spaces", space]:
-                self.spaces[space] |= body
-                return self.spaces[space]
-            case ["DELETE", "spaces", space]:
-                del self.spaces[space]
-                return None
-            case ["GET", "spaces", space, "queue"]:
-                return {"space_id": self.spaces[space]["space_id"], "queue_size": 3, "slots": 1}
-            case ["GET", "spaces", space, "connections"]:
-                return {"connections": []}
-            case ["GET", "tenants"]:
-                return {"tenants": self.tenants}
-            case ["POST", "tenants"]:
-                self.tenants.append(body | {"tenant_id": new_id(), "created_at": NOW})
-                return self.tenants[-1]
-            case ["GET", "me"]:
-                return {"principal_id": new_id(), "kind": "admin", "name": "admin"}
-            case [_, "keys" | "worker-tokens" as what, *rest]:
-                return self._credential(method, what, rest, body)
-            case _:
-                return Problem(code=Code.NOT_FOUND, message="/".join(parts))
-
-    def _credential(self, method: str, what: str, rest: list[str], body: dict[str, Any]) -> Any:
-        kind = "api_key" if what == "keys" else "worker_token"
-        if method == "GET":
-            same = [made for made in self.credentials if made["principal"]["kind"] == kind]
-            return {"credentials": same}
-        if method == "DELETE":
-            self.credentials = [
-                made for made in self.credentials if made["principal"]["principal_id"] != rest[0]
-            ]
-            return None
-        made = {
-            "principal": {"principal_id": new_id(), "kind": kind, "name": body["name"]},
-            "prefix": "sp_abc",
-            "created_at": NOW,
-        }
-        self.credentials.append(made)
-        return {"credential": made, "secret": "sp_abcdef"}
-
-
-class Cable:
-    """What lies between client and gateway: a TCP relay that a test can cut."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.target = 0
-        self.plugged = True
-        self.cut_after_bytes: list[
-            int
-        ] = []  # so much down-stream data, then a cut; one each connection
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def cut(self) -> None:
-        """Breaks every connection at once, as a lost network does."""
-        for end in list(self._ends):
-            end.transport.abort()
-
-    @asynccontextmanager
-    async def laid(self, target: int) -> AsyncIterator[None]:
-        """Relays to the port while inside."""
-        self.target = target
-        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield
-        finally:
-            server.close()
-            self.cut()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        if not self.plugged:
-            writer.transport.abort()
-            return
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        limit = self.cut_after_bytes.pop(0) if self.cut_after_bytes else None
-        both = {writer, up_writer}
-        self._ends |= both
-        try:
-            await asyncio.gather(_pump(reader, up_writer, None), _pump(up_reader, writer, limit))
-        finally:
-            self._ends -= both
-            for end in both:
-                end.transport.abort()
-
-
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
-) -> None:
-    with suppress(OSError):
-        while data := await reader.read(4096):
-            if limit is not None and len(data) >= limit:
-                writer.write(data[:limit])
-                break
-            limit = None if limit is None else limit - len(data)
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort() if limit is not None else writer.close()
 
 
 @asynccontextmanager
@@ -557,8 +318,3 @@ async def running_gateway() -> AsyncIterator[ScriptedGateway]:
     finally:
         server.force_exit = True
         await server.shutdown(sockets=[listener])
-
-
-def status_of(code: Code) -> int:
-    """The HTTP status of a code."""
-    return KINDS[code].status

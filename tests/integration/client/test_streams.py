@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Literal
 
 import pytest
 
@@ -18,7 +19,8 @@ from spaces_client import (
 from spaces_client import stream as stream_module
 from spaces_client.stream import RequestStream
 from spaces_contracts.problems import Code, Problem
-from tests.integration.client.scripted_gateway import API_KEY, Job, ScriptedGateway
+from tests.integration.client.scripted_gateway import API_KEY, ScriptedGateway
+from tests.integration.client.scripted_job import Job
 from tests.support.eventually import eventually
 
 
@@ -194,15 +196,14 @@ async def test_a_gateway_that_stays_away_ends_the_stream_after_its_patience(
         assert (await read(client.stream(job.request_id, stream.after)))[1].state == "succeeded"
 
 
+@pytest.mark.parametrize("over", ["http", "socket"])
 async def test_a_submit_whose_answer_was_lost_is_the_same_request(
-    gateway: ScriptedGateway, spaces: AsyncSpaces
+    gateway: ScriptedGateway, spaces: AsyncSpaces, over: Literal["http", "socket"]
 ) -> None:
-    for over in ("http", "socket"):
-        gateway.jobs.clear()
-        gateway.lose_answers = 2
-        request = await spaces.submit("echo", prompt="once", over=over)  # type: ignore[arg-type]  # both literals
-        assert list(gateway.jobs) == [request.request_id]
-        assert request.duplicate
+    gateway.lose_answers = 2
+    request = await spaces.submit("echo", prompt="once", over=over)
+    assert list(gateway.jobs) == [request.request_id]
+    assert request.duplicate
 
 
 async def test_a_socket_submit_is_refused_with_its_code_and_retried_when_that_helps(

@@ -106,35 +106,40 @@ class AsyncSpaces:
             "priority": priority,
             "timeout_s": timeout_s,
         }
+        started = asyncio.get_running_loop().time()
         if over == "socket" and queue_timeout_s is None and run_timeout_s is None:
-            return await self._submit_over_socket(space, body, key, wait)
-        body |= {"queue_timeout_s": queue_timeout_s, "run_timeout_s": run_timeout_s}
-        answer = await self._http.send(
-            Call(
-                "POST",
-                f"/api/spaces/{_ref(space)}/requests",
-                body={name: value for name, value in body.items() if value not in (None, [], {})},
-                query={"wait": wait or None},
-                headers={"idempotency-key": key},
-                answer_s=wait,
-            )
-        )
-        return _as(Request, answer)
+            request = await self._submit_over_socket(space, body, key)
+        else:
+            body |= {"queue_timeout_s": queue_timeout_s, "run_timeout_s": run_timeout_s}
+            request = await self._submit_over_http(space, body, key, wait)
+        left = wait - (asyncio.get_running_loop().time() - started)
+        if left > 0 and not request.state.terminal:
+            return await self._await_end(request.request_id, left) or request
+        return request
 
-    async def _submit_over_socket(
+    async def _submit_over_http(
         self, space: str, body: Mapping[str, Any], key: str, wait: float
     ) -> Request:
+        wait = min(wait, _LONG_POLL_S)
+        call = Call(
+            "POST",
+            f"/api/spaces/{_ref(space)}/requests",
+            body={name: value for name, value in body.items() if value not in (None, [], {})},
+            query={"wait": wait or None},
+            headers={"idempotency-key": key},
+            answer_s=wait,
+        )
+        return _as(Request, await self._http.send(call))
+
+    async def _submit_over_socket(self, space: str, body: Mapping[str, Any], key: str) -> Request:
         frame = SubmitFrame(
             ref=self._socket.new_ref(), space=space, idempotency_key=key, **dict(body)
         )
         submitted = await self._socket.submit(frame)
-        request = Request.model_validate(submitted.model_dump())
-        if not wait or request.state.terminal:
-            return request
-        return await self._await_end(request.request_id, wait) or request
+        return Request.model_validate(submitted.model_dump())
 
     async def get(self, request_id: str, *, wait: float = 0.0) -> Request:
-        """One request as it is now, or when it ends within `wait` seconds."""
+        """One request as it is now, or when it ends within `wait` seconds (at most 60)."""
         answer = await self._http.send(
             Call(
                 "GET",
@@ -266,8 +271,7 @@ class AsyncSpaces:
         if inputs is not None:
             body["inputs"] = [str(kind) for kind in inputs]
         if policy is not None:
-            current = await self.get_space(space)
-            body["policy"] = current.policy.model_dump(mode="json") | dict(policy)
+            body["policy"] = dict(policy)
         changes = {field: value for field, value in body.items() if value is not None}
         answer = await self._http.send(Call("PATCH", _space_path(space), body=changes))
         return _as(Space, answer, "space")

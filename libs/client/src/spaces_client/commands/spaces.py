@@ -104,15 +104,24 @@ def create(  # noqa: PLR0913  (a command's options)
             _show_space(out, space)
             return
         out.say(f"space {space.tenant_name}/{space.name} is made (id {space.space_id})")
-        await _give_token(spaces, out, space, token_file)
+        tenant_id = space.tenant_id if tenant else None
+        await _give_token(spaces, out, space, tenant_id=tenant_id, token_file=token_file)
 
     run(ctx, out, work)
 
 
 async def _give_token(
-    spaces: AsyncSpaces, out: Output, space: Space, token_file: Path | None
+    spaces: AsyncSpaces,
+    out: Output,
+    space: Space,
+    *,
+    tenant_id: str | None,
+    token_file: Path | None,
 ) -> None:
-    made = await spaces.create_worker_token([space.space_id], name=f"worker for {space.name}")
+    # An admin's credentials belong to its first tenant unless told otherwise; a key's own tenant needs no telling.
+    made = await spaces.create_worker_token(
+        [space.space_id], name=f"worker for {space.name}", tenant=tenant_id
+    )
     path = write_secret(token_file or token_path(space.name), made.secret)
     command = worker_command(spaces.url, space.name, path, "run", "handler.py")
     if out.as_json:
