@@ -8,7 +8,6 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
            services/worker-agent deploy/stack
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
-KILLS ?= 300
 PYTEST := $(BIN)/python -m pytest
 KILLS ?= 300
 SEED ?= 1
@@ -77,13 +76,7 @@ verify: $(STAMP) ## the pages made from code are fresh
 generate: $(STAMP) ## write the pages made from code
 	$(BIN)/python -m tests.support.pages write
 
-faults: $(STAMP) ## kill everything 300 times under load; QUICK=1 once each
-	$(if $(QUICK),$(PYTEST) tests/faults,$(BIN)/python -m tests.faults.campaign --kills $(KILLS))
-
-mutants: $(STAMP) ## mutation testing of the pure modules
-	$(BIN)/python -m tests.mutation.run
-
-pins: $(STAMP) ## resolve again and write constraints.txt (hashes, no addresses)
-	$(BIN)/uv lock --upgrade
+pins: $(STAMP) ## write constraints.txt (hashes, no addresses) after a change of dependencies; UPGRADE=1 takes the newest
+	$(BIN)/uv lock --quiet $(if $(UPGRADE),--upgrade)
 	$(BIN)/uv export --quiet --frozen --all-packages --all-extras --all-groups --no-emit-workspace --no-header \
 	  --no-annotate --format requirements.txt --output-file constraints.txt
