@@ -127,10 +127,15 @@ class ConnectionSuspected(Message):
 
 
 class GatewayBeatReply(Reply):
-    """Connections this gateway may still hold, but which ended: it closes them with the problem."""
+    """Connections this gateway may still hold, but which ended: it closes them with the problem.
+
+    `doubted` are connections that somebody could not reach through this gateway. Its next beat names those of
+    them that it holds in `held`; the others run out of their lease.
+    """
 
     ended: list[ConnectionId] = []
     problem: Problem | None = None
+    doubted: list[ConnectionId] = []
 
 
 class GatewayBeat(Command[GatewayBeatReply]):
@@ -142,6 +147,7 @@ class GatewayBeat(Command[GatewayBeatReply]):
     version: str = ""
     connections: int = 0
     leaving: bool = False
+    held: list[ConnectionId] = []  # of those that the last reply doubted
 
 
 class SchedulerBeat(Message):

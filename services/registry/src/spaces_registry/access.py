@@ -24,7 +24,6 @@ from spaces_contracts.access import (
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
 from spaces_contracts.problems import Code
-from spaces_registry.access_store import AccessStore
 from spaces_registry.actors import (
     chosen_tenant,
     require_admin,
@@ -37,7 +36,7 @@ from spaces_registry.actors import (
 from spaces_registry.endings import Endings, Reason
 from spaces_registry.hints import Hints
 from spaces_registry.space_finder import SpaceFinder
-from spaces_registry.space_store import SpaceStore
+from spaces_registry.stores import Stores
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
@@ -45,12 +44,10 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 class Access:
     """Who may do what."""
 
-    def __init__(
-        self, access: AccessStore, spaces: SpaceStore, endings: Endings, hints: Hints
-    ) -> None:
-        self._access = access
-        self._spaces = spaces
-        self._finder = SpaceFinder(spaces)
+    def __init__(self, stores: Stores, endings: Endings, hints: Hints) -> None:
+        self._access = stores.access
+        self._spaces = stores.spaces
+        self._finder = SpaceFinder(stores.spaces)
         self._endings = endings
         self._hints = hints
 

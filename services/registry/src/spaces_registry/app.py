@@ -2,48 +2,114 @@
 
 from collections.abc import Sequence
 
+from spaces_chassis.batcher import BatcherMetrics
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock, SystemClock
 from spaces_chassis.database import Database
 from spaces_chassis.health import HealthServer
-from spaces_chassis.lifecycle import Part
+from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
+from spaces_registry import death_loop, gauges_loop, upkeep_loop
 from spaces_registry.access import Access
-from spaces_registry.access_store import AccessStore
 from spaces_registry.admin_key import AdminKey
-from spaces_registry.connection_store import ConnectionStore
+from spaces_registry.attaching import Attaching
+from spaces_registry.beats import Beats
+from spaces_registry.callout import Callout
+from spaces_registry.connections import Connections
+from spaces_registry.death_loop import DeathLoop
+from spaces_registry.disconnects import Disconnects
 from spaces_registry.endings import Endings
+from spaces_registry.gauges_loop import GaugesLoop
 from spaces_registry.hints import Hints
+from spaces_registry.meters import Meters
 from spaces_registry.presence import Presence
 from spaces_registry.schema import SchemaCheck
 from spaces_registry.settings import RegistrySettings
-from spaces_registry.space_store import SpaceStore
 from spaces_registry.spaces import Spaces
+from spaces_registry.stores import Stores
 from spaces_registry.subscriptions import Handlers, subscriptions
+from spaces_registry.upkeep_loop import UpkeepLoop
+from spaces_registry.user_jwt import Signer
 
 
-def build(settings: RegistrySettings, clock: Clock | None = None) -> Sequence[Part]:
-    """The parts of the process, in the order in which they start."""
-    clock = clock or SystemClock()
-    metrics = Metrics("registry")
-    database = Database.from_settings(settings, name="registry", clock=clock, metrics=metrics)
-    bus = Bus.from_settings(settings, name="registry", clock=clock, metrics=metrics)
+class Registry:
+    """Everything the process is made of; `parts` in the order in which they start."""
 
-    access_store, space_store = AccessStore(database), SpaceStore(database)
-    connection_store = ConnectionStore(database)
-    hints = Hints(bus)
-    presence = Presence(connection_store, bus)
-    endings = Endings(database, connection_store, hints, presence)
+    def __init__(self, settings: RegistrySettings, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics("registry")
+        self.meters = Meters(self.metrics)
+        batching = BatcherMetrics(self.metrics)
+        self.database = Database.from_settings(
+            settings, name="registry", clock=self.clock, metrics=self.metrics
+        )
+        self.bus = Bus.from_settings(
+            settings, name="registry", clock=self.clock, metrics=self.metrics
+        )
 
-    access = Access(access_store, space_store, endings, hints)
-    spaces = Spaces(database, space_store, access_store, connection_store, endings, hints)
-    bus.add_routes(subscriptions(Handlers(access, spaces)))
+        self.stores = Stores.of(self.database)
+        self.hints = Hints(self.bus)
+        self.presence = Presence(self.stores.connections, self.bus, batching)
+        self.endings = Endings(self.stores, self.hints, self.presence, self.meters)
+        self.attaching = Attaching(self.stores, self.endings, self.presence, self.meters)
+        self.beats = Beats(self.stores.leases, self.hints, batching)
+        self.bus.add_routes(
+            subscriptions(
+                Handlers(
+                    Access(self.stores, self.endings, self.hints),
+                    Spaces(self.stores, self.endings, self.hints),
+                    self.attaching,
+                    Connections(self.stores, self.endings, self.hints, self.meters),
+                    self.beats,
+                )
+            )
+        )
+        self.deaths = DeathLoop(self.stores, self.bus, self.clock, self.endings, self.meters)
+        self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings)
+        self.gauges = GaugesLoop(self.stores, self.meters)
+        works: list[Part] = [
+            self.database,
+            SchemaCheck(self.database),
+            AdminKey(self.database, settings.admin_key_file),
+            self.presence.batcher,
+            self.beats.batcher,
+            *self._other_accounts(settings),
+            self.bus,
+        ]
+        self.parts: Sequence[Part] = [
+            *works,
+            *self._loops(),
+            HealthServer(works, self.metrics, settings),
+        ]
 
-    parts: list[Part] = [
-        database,
-        SchemaCheck(database),
-        AdminKey(database, settings.admin_key_file),
-        presence.batcher,
-        bus,
-    ]
-    return [*parts, HealthServer(parts, metrics, settings)]
+    def _loops(self) -> list[Loop]:
+        metrics = LoopMetrics(self.metrics)
+        return [
+            Loop("deaths", self.deaths.step, death_loop.EVERY_S, self.clock, metrics),
+            Loop("upkeep", self.upkeep.step, upkeep_loop.EVERY_S, self.clock, metrics),
+            Loop("gauges", self.gauges.step, gauges_loop.EVERY_S, self.clock, metrics),
+        ]
+
+    def _other_accounts(self, settings: RegistrySettings) -> list[Bus]:
+        """Who left (the system account) and who may come in (the account AUTH)."""
+        buses: list[Bus] = []
+        if settings.sys_user is not None:
+            as_system = settings.bus_as(settings.sys_user, settings.sys_password)
+            system = _named("bus_system", Bus.from_settings(as_system, name="registry system"))
+            Disconnects(self.stores.leases, self.meters).listen(system)
+            buses.append(system)
+        if settings.callout_user is not None and settings.issuer_seed is not None:
+            as_authority = settings.bus_as(settings.callout_user, settings.callout_password)
+            authority = _named("bus_auth", Bus.from_settings(as_authority, name="registry auth"))
+            signer = Signer(settings.issuer_seed.get_secret_value())
+            Callout(
+                signer, self.attaching, self.stores.connections, self.clock, self.meters
+            ).listen(authority)
+            buses.append(authority)
+        return buses
+
+
+def _named(name: str, bus: Bus) -> Bus:
+    """Its own name in the answers of /health/ready."""
+    bus.name = name
+    return bus

@@ -81,10 +81,17 @@ class ConnectionStore:
         ]
 
     async def used(self, tx: Transaction, connection_id: str) -> bool:
-        """Whether the id was ever given to a connection that has ended."""
+        """Whether the id was ever given to a connection."""
         found = await tx.fetchval(
-            "SELECT true FROM registry.connection WHERE connection_id = $1 AND ended_at IS NOT NULL",
-            connection_id,
+            "SELECT true FROM registry.connection WHERE connection_id = $1", connection_id
+        )
+        return bool(found)
+
+    async def token_revoked(self, tx: Transaction, principal_id: str) -> bool:
+        """Whether the token was revoked while its worker waited for the lock."""
+        found = await tx.fetchval(
+            "SELECT revoked_at IS NOT NULL FROM registry.principal WHERE principal_id = $1",
+            principal_id,
         )
         return bool(found)
 
@@ -118,6 +125,22 @@ class ConnectionStore:
             lease_s,
         )
         return epoch
+
+    async def refresh(self, tx: Transaction, again: NewConnection, lease_s: float) -> None:
+        """The attach of a live connection came twice: what it said last counts."""
+        await tx.execute(
+            """
+            UPDATE registry.connection
+               SET slots = $2, agent = $3::jsonb, suspect_since = NULL, suspect_cause = NULL,
+                   lease_until = CASE WHEN gateway_id IS NULL
+                                      THEN clock_timestamp() + make_interval(secs => $4) END
+             WHERE connection_id = $1
+            """,
+            again.connection_id,
+            again.slots,
+            again.agent.model_dump_json(),
+            lease_s,
+        )
 
     async def adopt(
         self,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from spaces_chassis.database import Connection as Transaction
-from spaces_chassis.database import Database
 from spaces_contracts.problems import Code, Problem
-from spaces_registry.connection_store import ConnectionStore
 from spaces_registry.hints import Hints
+from spaces_registry.meters import Meters
 from spaces_registry.presence import Presence
+from spaces_registry.stores import Stores
 
 # Ends in one transaction; more are done in the next one.
 MAX_ENDS = 500
@@ -61,13 +61,12 @@ class Ended:
 class Endings:
     """Ends connections for whatever reason, and tells whom it concerns."""
 
-    def __init__(
-        self, database: Database, connections: ConnectionStore, hints: Hints, presence: Presence
-    ) -> None:
-        self._database = database
-        self._connections = connections
+    def __init__(self, stores: Stores, hints: Hints, presence: Presence, meters: Meters) -> None:
+        self._database = stores.database
+        self._connections = stores.connections
         self._hints = hints
         self._presence = presence
+        self._ends = {reason: meters.ends.labels(reason.value) for reason in Reason}
 
     async def end(self, space_id: str, connection_ids: Sequence[str], reason: Reason) -> int:
         """Ends those of a space's connections that are live; returns how many that were."""
@@ -102,6 +101,7 @@ class Endings:
                 await self._hints.kick(route, farewell)
         await self._hints.announce(ended.request_ids)
         if ended.routes:
+            self._ends[ended.reason].inc(len(ended.routes))
             self._presence.changed(ended.space_id)
 
     async def end_of_principal(self, principal_id: str, reason: Reason) -> None:

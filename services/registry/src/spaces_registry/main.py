@@ -11,7 +11,7 @@ from spaces_chassis.settings import SettingsError
 from spaces_contracts.access import PrincipalKind
 from spaces_registry import schema
 from spaces_registry.admin_key import add_admin
-from spaces_registry.app import build
+from spaces_registry.app import Registry
 from spaces_registry.keys import new_key
 from spaces_registry.settings import RegistrySettings
 
@@ -39,7 +39,7 @@ def main() -> None:
     elif command == "admin-key":
         print(asyncio.run(_one_more_admin(settings)))
     else:
-        sys.exit(asyncio.run(run(build(settings))))
+        sys.exit(asyncio.run(run(Registry(settings).parts)))
 
 
 async def _one_more_admin(settings: RegistrySettings) -> str:

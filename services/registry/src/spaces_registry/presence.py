@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from spaces_chassis.batcher import Batcher
+from spaces_chassis.batcher import Batcher, BatcherMetrics
 from spaces_chassis.bus import Bus
 from spaces_chassis.errors import BusUnavailable
 from spaces_contracts.spaces import SpaceEvent
@@ -16,10 +16,10 @@ class Presence:
     Changes that come while one reading runs share the next: a flapping worker costs watchers little.
     """
 
-    def __init__(self, connections: ConnectionStore, bus: Bus) -> None:
+    def __init__(self, connections: ConnectionStore, bus: Bus, metrics: BatcherMetrics) -> None:
         self._connections = connections
         self._bus = bus
-        self.batcher: Batcher[str, None] = Batcher(self._tell, name="presence")
+        self.batcher: Batcher[str, None] = Batcher(self._tell, name="presence", metrics=metrics)
 
     def changed(self, space_id: str) -> None:
         """Connections of the space came or went; returns at once."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import asyncpg
 
 from spaces_chassis.database import Connection as Transaction
-from spaces_chassis.database import Database
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal, PrincipalKind
 from spaces_contracts.files import InputKind
@@ -22,40 +21,30 @@ from spaces_contracts.spaces import (
     SpaceReply,
     UpdateSpace,
 )
-from spaces_registry.access_store import AccessStore
 from spaces_registry.actors import (
     chosen_tenant,
     require_manager,
     tenant_filter,
     tenant_not_found,
 )
-from spaces_registry.connection_store import ConnectionStore
 from spaces_registry.endings import Endings, Reason
 from spaces_registry.hints import Hints
 from spaces_registry.naming import space_not_found
 from spaces_registry.space_finder import SpaceFinder, require_seen
-from spaces_registry.space_store import SpaceStore
+from spaces_registry.stores import Stores
 
 
 class Spaces:
     """Spaces and the rules they keep."""
 
-    def __init__(
-        self,
-        database: Database,
-        spaces: SpaceStore,
-        access: AccessStore,
-        connections: ConnectionStore,
-        endings: Endings,
-        hints: Hints,
-    ) -> None:
-        self._database = database
-        self._spaces = spaces
-        self._access = access
-        self._connections = connections
+    def __init__(self, stores: Stores, endings: Endings, hints: Hints) -> None:
+        self._database = stores.database
+        self._spaces = stores.spaces
+        self._access = stores.access
+        self._connections = stores.connections
+        self._finder = SpaceFinder(stores.spaces)
         self._endings = endings
         self._hints = hints
-        self._finder = SpaceFinder(spaces)
 
     async def create(self, command: CreateSpace) -> SpaceReply:
         """Makes the space and its lane at the scheduler, or neither."""

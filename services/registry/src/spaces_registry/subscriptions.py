@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spaces_chassis.bus import Route, serve
+from spaces_chassis.bus import Route, on, serve
 from spaces_contracts.access import (
     Authenticate,
     CreateCredential,
@@ -13,8 +13,22 @@ from spaces_contracts.access import (
     RedeemTicket,
     RevokeCredential,
 )
+from spaces_contracts.connections import (
+    Attach,
+    ConnectionEnded,
+    ConnectionSuspected,
+    ControlConnection,
+    EdgeAttach,
+    GatewayBeat,
+    ListConnections,
+    WorkerBeat,
+    WorkerBye,
+)
 from spaces_contracts.spaces import CreateSpace, DeleteSpace, GetSpace, ListSpaces, UpdateSpace
 from spaces_registry.access import Access
+from spaces_registry.attaching import Attaching
+from spaces_registry.beats import Beats
+from spaces_registry.connections import Connections
 from spaces_registry.spaces import Spaces
 
 # Of several registries one answers.
@@ -27,11 +41,15 @@ class Handlers:
 
     access: Access
     spaces: Spaces
+    attaching: Attaching
+    connections: Connections
+    beats: Beats
 
 
 def subscriptions(handlers: Handlers) -> list[Route]:
-    """Who may do what; spaces."""
+    """Who may do what; spaces; workers as they come, stay and go."""
     access, spaces = handlers.access, handlers.spaces
+    attaching, connections, beats = handlers.attaching, handlers.connections, handlers.beats
     return [
         serve(Authenticate, access.authenticate, queue=QUEUE),
         serve(CreateTenant, access.create_tenant, queue=QUEUE),
@@ -46,4 +64,13 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         serve(ListSpaces, spaces.list, queue=QUEUE),
         serve(UpdateSpace, spaces.update, queue=QUEUE),
         serve(DeleteSpace, spaces.delete, queue=QUEUE),
+        serve(Attach, attaching.attach, queue=QUEUE),
+        serve(EdgeAttach, attaching.attach_edge, queue=QUEUE),
+        serve(GatewayBeat, beats.gateway, queue=QUEUE),
+        on(WorkerBeat, beats.worker, queue=QUEUE),
+        on(WorkerBye, connections.bye, queue=QUEUE),
+        serve(ConnectionEnded, connections.ended, queue=QUEUE),
+        on(ConnectionSuspected, connections.suspected, queue=QUEUE),
+        serve(ControlConnection, connections.control, queue=QUEUE),
+        serve(ListConnections, connections.list, queue=QUEUE),
     ]

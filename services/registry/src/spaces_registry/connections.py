@@ -1,0 +1,110 @@
+"""Handlers of live connections: how they end, what operators do with them, how they are listed."""
+
+from collections.abc import Sequence
+
+from spaces_chassis.bus import Delivery
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.connections import (
+    ConnectionEnded,
+    ConnectionList,
+    ConnectionSuspected,
+    ControlAction,
+    ControlConnection,
+    ListConnections,
+    WorkerBye,
+)
+from spaces_contracts.message import Done
+from spaces_contracts.problems import Code
+from spaces_registry.actors import sees_space, tenant_filter
+from spaces_registry.endings import Endings, Reason
+from spaces_registry.hints import Hints
+from spaces_registry.lease_store import SOCKET_LOST, UNREACHABLE
+from spaces_registry.meters import Meters
+from spaces_registry.space_finder import require_seen
+from spaces_registry.stores import Stores
+
+
+class Connections:
+    """What happens to connections between attach and death."""
+
+    def __init__(self, stores: Stores, endings: Endings, hints: Hints, meters: Meters) -> None:
+        self._database = stores.database
+        self._spaces = stores.spaces
+        self._connections = stores.connections
+        self._leases = stores.leases
+        self._endings = endings
+        self._hints = hints
+        self._suspicions = {
+            cause: meters.suspicions.labels(cause) for cause in (SOCKET_LOST, UNREACHABLE)
+        }
+
+    async def ended(self, command: ConnectionEnded) -> Done:
+        """Clean: the seat is free at once. Otherwise the worker has its lease to come back."""
+        if command.clean:
+            for space_id, ids in await self._connections.spaces_of(command.connection_ids):
+                await self._endings.end(space_id, ids, Reason.LEFT)
+        else:
+            await self._suspect(command.connection_ids, SOCKET_LOST)
+        return Done()
+
+    async def suspected(self, message: ConnectionSuspected, _delivery: Delivery) -> None:
+        """Somebody could not reach these."""
+        await self._suspect(message.connection_ids, UNREACHABLE)
+
+    async def bye(self, message: WorkerBye, _delivery: Delivery) -> None:
+        """A direct worker left and holds nothing."""
+        await self._endings.end(message.space_id, [message.connection_id], Reason.LEFT)
+
+    async def control(self, command: ControlConnection) -> Done:
+        """Drains or kicks. A worker may drain its own connections."""
+        space_id = await self._controlled(command.actor, command)
+        if command.action is ControlAction.KICK:
+            if not await self._endings.end(space_id, [command.connection_id], Reason.KICKED):
+                raise _not_found()
+            return Done()
+        async with self._database.transaction() as tx:
+            await self._connections.lock_space(tx, space_id)
+            route = await self._connections.drain(tx, command.connection_id)
+        if route is None:
+            raise _not_found()
+        await self._hints.drain(route)
+        return Done()
+
+    async def list(self, command: ListConnections) -> ConnectionList:
+        """Live ones, newest first."""
+        actor = command.actor
+        if command.space_id is not None:
+            space = await self._spaces.space(command.space_id)
+            require_seen(actor, space.tenant_id if space else "", command.space_id)
+        scoped = actor.kind is PrincipalKind.WORKER_TOKEN
+        found = await self._connections.listed(
+            None if scoped else tenant_filter(actor),
+            actor.space_ids if scoped else None,
+            command.space_id,
+        )
+        return ConnectionList(connections=found)
+
+    async def _suspect(self, connection_ids: Sequence[str], cause: str) -> None:
+        count = await self._leases.suspect(connection_ids, cause)
+        self._suspicions[cause].inc(count)
+
+    async def _controlled(self, actor: Principal, command: ControlConnection) -> str:
+        """The space of a connection that the actor may control."""
+        row = await self._connections.owner(command.connection_id)
+        if row is None or not sees_space(actor, row["tenant_id"], row["space_id"]):
+            raise _not_found()
+        if actor.kind is PrincipalKind.WORKER_TOKEN and (
+            row["principal_id"] != actor.principal_id or command.action is not ControlAction.DRAIN
+        ):
+            raise ProblemError.of(
+                Code.FORBIDDEN, "A worker token may only drain its own connections"
+            )
+        if not row["live"]:
+            raise _not_found()
+        space_id: str = row["space_id"]
+        return space_id
+
+
+def _not_found() -> ProblemError:
+    return ProblemError.of(Code.CONNECTION_NOT_FOUND, "No such live connection")

@@ -1,0 +1,31 @@
+"""The database and all that reads and writes it."""
+
+from dataclasses import dataclass
+
+from spaces_chassis.database import Database
+from spaces_registry.access_store import AccessStore
+from spaces_registry.connection_store import ConnectionStore
+from spaces_registry.lease_store import LeaseStore
+from spaces_registry.space_store import SpaceStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    """One per process."""
+
+    database: Database
+    access: AccessStore
+    spaces: SpaceStore
+    connections: ConnectionStore
+    leases: LeaseStore
+
+    @classmethod
+    def of(cls, database: Database) -> "Stores":
+        """All stores of a database."""
+        return cls(
+            database,
+            AccessStore(database),
+            SpaceStore(database),
+            ConnectionStore(database),
+            LeaseStore(database),
+        )

@@ -1,0 +1,33 @@
+"""What a process left undone when it died between a commit and the next, and rows that nobody needs any more."""
+
+from spaces_chassis.clock import Clock
+from spaces_registry.endings import MAX_ENDS, Endings, Reason
+from spaces_registry.stores import Stores
+
+EVERY_S = 5.0
+_FORGET_EVERY_S = 3600.0
+# Ended connections are kept so long for people who ask what happened.
+KEEP_DAYS = 7
+
+
+class UpkeepLoop:
+    """Ends connections that must not be, and forgets."""
+
+    def __init__(self, stores: Stores, clock: Clock, endings: Endings) -> None:
+        self._clock = clock
+        self._connections = stores.connections
+        self._leases = stores.leases
+        self._access = stores.access
+        self._endings = endings
+        self._forgot_s = float("-inf")
+
+    async def step(self) -> int:
+        """How many connections it ended: of deleted or disabled spaces, and of revoked tokens."""
+        ended = 0
+        for space_id, ids, reason in await self._connections.orphans(MAX_ENDS):
+            ended += await self._endings.end(space_id, ids, Reason(reason))
+        if self._clock.monotonic() - self._forgot_s >= _FORGET_EVERY_S:
+            await self._access.drop_expired_tickets()
+            await self._leases.forget(KEEP_DAYS)
+            self._forgot_s = self._clock.monotonic()
+        return ended
