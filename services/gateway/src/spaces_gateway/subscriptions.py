@@ -7,6 +7,7 @@ from spaces_chassis.bus import Delivery, Route, listen, on
 from spaces_contracts.access import AccessChanged
 from spaces_contracts.requests import RequestFinished
 from spaces_gateway.access import Access
+from spaces_gateway.sockets.client_hub import ClientHub
 from spaces_gateway.sockets.worker_hub import WorkerHub
 from spaces_gateway.waiters import Waiters
 
@@ -18,6 +19,7 @@ class Handlers:
     access: Access
     waiters: Waiters
     workers: WorkerHub
+    clients: ClientHub
 
 
 def subscriptions(gateway_id: str, handlers: Handlers) -> list[Route]:
@@ -27,12 +29,20 @@ def subscriptions(gateway_id: str, handlers: Handlers) -> list[Route]:
         listen(f"gw.{gateway_id}.wk.*.*", handlers.workers.receive),
         # RequestFinished for a request that was submitted through this process
         listen(f"gw.{gateway_id}.cl.*", _finished(handlers.waiters)),
-        on(AccessChanged, lambda changed, _: handlers.access.forget(changed)),
+        on(AccessChanged, _forget(handlers)),
     ]
 
 
 def _finished(waiters: Waiters) -> Callable[[Delivery], None]:
     def receive(delivery: Delivery) -> None:
         waiters.finished(RequestFinished.model_validate_json(delivery.body))
+
+    return receive
+
+
+def _forget(handlers: Handlers) -> Callable[[AccessChanged, Delivery], None]:
+    def receive(changed: AccessChanged, _delivery: Delivery) -> None:
+        handlers.access.forget(changed)
+        handlers.clients.access_changed(changed)
 
     return receive

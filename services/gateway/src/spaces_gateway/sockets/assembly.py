@@ -1,22 +1,30 @@
 """The sockets half of the gateway on one screen."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 
 from spaces_chassis.bus import Route
 from spaces_chassis.http import App
 from spaces_chassis.lifecycle import Loop, Part
+from spaces_contracts.client_socket import After
 from spaces_contracts.connections import GATEWAY_BEAT_S
-from spaces_gateway.services import Services
+from spaces_contracts.requests import RequestView
+from spaces_gateway.services import ServerSentEvent, Services
+from spaces_gateway.sockets.client_hub import ClientHub
+from spaces_gateway.sockets.client_socket import ClientSocketApp
 from spaces_gateway.sockets.door import Door
 from spaces_gateway.sockets.endings import Endings
 from spaces_gateway.sockets.event_store import EventStore
+from spaces_gateway.sockets.fanout import Fanout
 from spaces_gateway.sockets.limits import SocketLimits
+from spaces_gateway.sockets.queue_hints import QueueHints
+from spaces_gateway.sockets.request_stream import Sources
+from spaces_gateway.sockets.sse import stream_request_events
 from spaces_gateway.sockets.worker_hub import Identity, WorkerHub
 from spaces_gateway.sockets.worker_socket import WorkerSocketApp
 from spaces_gateway.subscriptions import Handlers, subscriptions
 
-WATCH_EVERY_S = 1.0
+HEARTBEAT_CHECK_S = 1.0
 
 
 class GatewaySockets:
@@ -32,16 +40,26 @@ class GatewaySockets:
         endings = Endings(s.bus, s.clock)
         identity = Identity(s.gateway_id, version("spaces-gateway"))
         workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
-        loops = s.loop_metrics
+        fanout = Fanout(s.bus, s.waiters, s.metrics)
+        hints = QueueHints(s.clock, s.waiters, fanout)
+        self._clients = ClientHub(s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints))
         self.worker_socket: App = WorkerSocketApp(workers)
-        self.client_socket: App = WorkerSocketApp(workers)
-        self._routes = subscriptions(s.gateway_id, Handlers(s.access, s.waiters, workers))
+        self.client_socket: App = ClientSocketApp(self._clients)
+        self._routes = subscriptions(
+            s.gateway_id, Handlers(s.access, s.waiters, workers, self._clients)
+        )
+        beats = Loop("gateway_beat", workers.beat, GATEWAY_BEAT_S, s.clock, s.loop_metrics)
+        heartbeats = Loop(
+            "worker_heartbeats", workers.tick, HEARTBEAT_CHECK_S, s.clock, s.loop_metrics
+        )
         self._parts: list[Part] = [
             endings,
             events,
-            Loop("worker_heartbeats", workers.tick, WATCH_EVERY_S, s.clock, loops),
-            Loop("gateway_beat", workers.beat, GATEWAY_BEAT_S, s.clock, loops),
+            fanout,
+            beats,
+            heartbeats,
             workers,
+            self._clients,
         ]
 
     def routes(self) -> Sequence[Route]:
@@ -51,6 +69,12 @@ class GatewaySockets:
     def parts(self) -> Sequence[Part]:
         """After the HTTP server: drained (goaway) before it."""
         return self._parts
+
+    def stream_request_events(
+        self, request: RequestView, after: After
+    ) -> AsyncIterator[ServerSentEvent]:
+        """What `GET /api/requests/{id}/events` sends; ends after `finished`, and when the gateway drains."""
+        return stream_request_events(self._clients, request, after)
 
 
 def build_sockets(services: Services) -> GatewaySockets:

@@ -20,7 +20,7 @@ class SocketLimits:
     first_frame_s: float = FIRST_FRAME_S
     sockets: int = 10_000  # per process, both kinds
     unauthenticated: int = 2_000
-    subscriptions: int = 256  # per client socket
+    subscriptions: int = 1024  # per client socket, requests and spaces together
     submits: int = 64  # unanswered, per client socket; then its frames wait unread
     client_outbox: OutboxLimits = field(default_factory=lambda: OutboxLimits(256, 256 * 1024))
     # Jobs and answers to a whole host; losing it costs more than losing one client.

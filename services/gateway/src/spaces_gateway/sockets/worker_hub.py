@@ -118,11 +118,7 @@ class WorkerHub:
     # Part
 
     async def start(self) -> None:
-        """The first beat makes the gateway known; it is repeated by a loop."""
-        try:
-            await self.beat()
-        except ProblemError as error:
-            log.warning("first_beat_failed", problem=str(error))
+        """The loop of `beat` makes the gateway known."""
 
     async def drain(self) -> None:
         """Sends everybody away, each with its own time to come back, and tells the registry."""

@@ -1,0 +1,86 @@
+"""All client sockets and event streams of this process, and what they share."""
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from spaces_chassis.batcher import Batcher
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import AccessChanged, Principal, PrincipalKind
+from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import GetRequests, RequestView
+from spaces_gateway.services import Services
+from spaces_gateway.sockets.door import Door
+from spaces_gateway.sockets.request_stream import Sources
+
+if TYPE_CHECKING:
+    from spaces_gateway.sockets.client_socket import ClientSocket
+
+_REVOKED = Problem(code=Code.TOKEN_REVOKED, message="This credential was changed or revoked.")
+
+
+class Guest(Protocol):
+    """Something that ends when the process stops."""
+
+    def go_away(self, reconnect_after_s: float) -> None: ...
+
+
+class ClientHub:
+    """A Part that says goodbye to the clients when the process stops."""
+
+    name = "client_sockets"
+
+    def __init__(self, services: Services, door: Door, sources: Sources) -> None:
+        self.services = services
+        self.door = door
+        self.sources = sources
+        self.sockets: set[ClientSocket] = set()
+        self.guests: set[Guest] = set()
+        self._views: Batcher[str, RequestView | None] = Batcher(self._read, name="views")
+
+    async def view(self, request_id: str, actor: Principal) -> RequestView:
+        """A request as this actor may see it. Problems: request_not_found, unavailable."""
+        view = await self._views.add(request_id)
+        if view is None or not may_see(actor, view):
+            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id}.")
+        return view
+
+    async def _read(self, request_ids: list[str]) -> Sequence[RequestView | None]:
+        reply = await self.services.bus.request(GetRequests(request_ids=request_ids))
+        found = {view.request_id: view for view in reply.requests}
+        return [found.get(request_id) for request_id in request_ids]
+
+    def access_changed(self, changed: AccessChanged) -> None:
+        """A credential that was revoked ends its sockets, too."""
+        if changed.what != "principal":
+            return
+        for socket in list(self.sockets):
+            principal = socket.session.principal
+            if principal is not None and principal.principal_id == changed.changed_id:
+                socket.revoked(_REVOKED)
+
+    # Part
+
+    async def start(self) -> None:
+        """Starts the reader of requests."""
+        await self._views.start()
+
+    async def drain(self) -> None:
+        """Sends everybody away, each with its own time to come back."""
+        self.door.leaving = True
+        for guest in list(self.guests):
+            guest.go_away(random.uniform(0.0, self.door.limits.reconnect_spread_s))
+
+    async def stop(self) -> None:
+        """Drops what is still connected."""
+        for socket in list(self.sockets):
+            socket.wire.abort()
+        await self._views.stop()
+
+    def healthy(self) -> bool:
+        return self._views.healthy()
+
+
+def may_see(actor: Principal, view: RequestView) -> bool:
+    """Admins see all, others what belongs to their tenant."""
+    return actor.kind is PrincipalKind.ADMIN or actor.tenant_id == view.tenant_id
