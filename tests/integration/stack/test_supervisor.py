@@ -81,7 +81,7 @@ def test_a_program_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
     assert leftovers(supervisor.mark, [], []) == []
 
 
-def test_what_a_stopped_program_left_in_its_group_goes_with_it(tmp_path: Path) -> None:
+async def test_what_a_stopped_program_left_in_its_group_goes_with_it(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, restart=False)
     parent = "import subprocess, signal; subprocess.Popen(['sleep', '60']); print('up', flush=True); signal.pause()"
     supervisor.start(
@@ -94,7 +94,7 @@ def test_what_a_stopped_program_left_in_its_group_goes_with_it(tmp_path: Path) -
             )
         ]
     )
-    assert len(leftovers(supervisor.mark, [], [])) == 2
+    await eventually(lambda: len(leftovers(supervisor.mark, [], [])) == 2)
     assert supervisor.stop_all() is True
     assert leftovers(supervisor.mark, [], []) == []
 
