@@ -1,6 +1,7 @@
 """What lies between client and gateway: a TCP relay that a test can cut."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -24,10 +25,10 @@ class Cable:
             end.transport.abort()
 
     @asynccontextmanager
-    async def laid(self, target: int) -> AsyncIterator[None]:
-        """Relays to the port while inside."""
+    async def laid(self, target: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+        """Relays to the port while inside; speaks TLS to clients if told to."""
         self.target = target
-        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield
@@ -68,3 +69,33 @@ async def _pump(
             writer.write(data)
             await writer.drain()
     writer.transport.abort() if limit is not None else writer.close()
+
+
+@asynccontextmanager
+async def stranger(answer: bytes | None, heard: list[str] | None = None) -> AsyncIterator[str]:
+    """Something that is no gateway, at the address: says this to everybody and leaves, or says nothing."""
+    open_tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_tasks.add(task)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if heard is not None:
+                heard.append(head.decode().split("\r\n")[0])
+            if answer is None:
+                await reader.read()
+            else:
+                writer.write(answer)
+                await writer.drain()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.gather(*open_tasks, return_exceptions=True)

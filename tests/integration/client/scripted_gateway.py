@@ -1,6 +1,7 @@
 """A small gateway in memory: the HTTP API and the client socket over real sockets, with a worker that is the test."""
 
 import asyncio
+import hashlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -222,9 +223,13 @@ class ScriptedGateway:
                 "detail": answer.message,
                 "retry_after_s": answer.retry_after_s,
             }
+        elif isinstance(answer, bytes):
+            media_type = b"application/octet-stream"
         elif isinstance(answer, int):  # a status alone, as a proxy answers
             status, answer = answer, None
-        content = b"" if answer is None else json.dumps(answer).encode()
+        content = answer if isinstance(answer, bytes) else b""
+        if answer is not None and not content:
+            content = json.dumps(answer).encode()
         with suppress(OSError, RuntimeError):
             await send(
                 {
@@ -259,6 +264,8 @@ class ScriptedGateway:
             case ["GET", "requests"]:
                 views = [job.view() for job in reversed(self.jobs.values())]
                 return {"requests": views, "next_cursor": None}
+            case ["GET", "files", file_id]:
+                return self.uploads[file_id]
             case ["POST", "files"]:
                 file_id = new_id()
                 self.uploads[file_id] = raw
@@ -269,7 +276,7 @@ class ScriptedGateway:
                     "kind": kind if kind in ("image", "audio", "video") else "file",
                     "media_type": headers["content-type"],
                     "size_bytes": len(raw),
-                    "sha256": "0" * 64,
+                    "sha256": hashlib.sha256(raw).hexdigest(),
                 }
             case _:
                 return self.admin.answer(method, parts, body)

@@ -124,7 +124,7 @@ def _refused_handshake(url: str, error: InvalidStatus) -> SpacesError:
             str(problem.get("detail") or problem.get("title") or ""),
             status=response.status_code,
         )
-    if response.status_code in (404, 405, 426):
+    if response.status_code < 400 or response.status_code in (404, 405, 426):
         return Unreachable(f"{url} is not a client socket.", sent=True, code="not_a_gateway")
     return Refused(
         "http_error",
