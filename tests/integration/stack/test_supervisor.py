@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from spaces_stack.child import Program, StartError
-from spaces_stack.leftovers import leftovers
+from spaces_stack.leftovers import leftovers, marked_processes
 from spaces_stack.ports import accepts, free_ports, preferred_port
 from spaces_stack.supervisor import Supervisor
 from tests.support.eventually import eventually
@@ -94,7 +94,7 @@ async def test_what_a_stopped_program_left_in_its_group_goes_with_it(tmp_path: P
             )
         ]
     )
-    await eventually(lambda: len(leftovers(supervisor.mark, [], [])) == 2)
+    await eventually(lambda: len(marked_processes(supervisor.mark)) == 2)
     assert supervisor.stop_all() is True
     assert leftovers(supervisor.mark, [], []) == []
 
