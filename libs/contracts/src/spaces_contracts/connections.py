@@ -17,6 +17,9 @@ SUSPECT_AFTER_S = 3.0
 LEASE_S = 10.0
 GATEWAY_BEAT_S = 3.0
 
+# The client name of a gateway on the broker: the registry reads it in disconnect advisories.
+GATEWAY_CLIENT_NAME = "gateway:"
+
 
 class Gpu(Contract):
     """One GPU of a worker host."""

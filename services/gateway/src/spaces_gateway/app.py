@@ -11,6 +11,7 @@ from spaces_chassis.clock import SystemClock
 from spaces_chassis.http import HttpServer
 from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
+from spaces_contracts.connections import GATEWAY_CLIENT_NAME
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.access import Access
@@ -81,7 +82,7 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
     metrics, clock, gateway_id = Metrics("gateway"), SystemClock(), new_id()
     if bus is None:
         bus = Bus.from_settings(
-            settings, name=f"gateway {gateway_id}", clock=clock, metrics=metrics
+            settings, name=GATEWAY_CLIENT_NAME + gateway_id, clock=clock, metrics=metrics
         )
     access = Access(bus, clock)
     files = FileStore(

@@ -8,6 +8,7 @@ import structlog
 
 from spaces_chassis.bus import Bus, Delivery, Route
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.connections import GATEWAY_CLIENT_NAME
 from spaces_registry.lease_store import GATEWAY_LOST, WORKER_LOST, LeaseStore
 from spaces_registry.meters import Meters
 
@@ -18,7 +19,7 @@ QUEUE = "registry"
 
 # A name is what a client says of itself, so it counts only in the account of our own services.
 _SERVICES, _WORKERS = "CORE", "EDGE"
-_GATEWAY = re.compile(r"^gateway:([0-9a-z]{20,32})$")
+_GATEWAY = re.compile(rf"^{GATEWAY_CLIENT_NAME}([0-9a-z]{{20,32}})$")
 # The user of a direct worker is what the callout let in, so nobody can name another's connection.
 _WORKER = re.compile(r"^([0-9a-z]{20,32}):")
 
