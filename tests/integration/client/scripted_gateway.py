@@ -151,6 +151,8 @@ class ScriptedGateway:
         self.lose_answers = (
             0  # so many submits are accepted, and the connection cut before the answer
         )
+        self.lose_deletes = 0
+        self.refuse_sockets = False
         self.calls: list[tuple[str, str, dict[str, str]]] = []
         self.cable = Cable()
         self.serve: Callable[[Job], Awaitable[None]] | None = None
@@ -185,6 +187,9 @@ class ScriptedGateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
+            if self.refuse_sockets:
+                await send({"type": "websocket.close"})
+                return
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
             session = Session(self, receive, send)
             self.sessions.append(session)
@@ -278,6 +283,11 @@ class ScriptedGateway:
                     "size_bytes": len(raw),
                     "sha256": hashlib.sha256(raw).hexdigest(),
                 }
+            case ["DELETE", *_] if self.lose_deletes:
+                self.lose_deletes -= 1
+                self.admin.answer(method, parts, body)
+                self.cable.cut()
+                return None
             case _:
                 return self.admin.answer(method, parts, body)
 

@@ -8,6 +8,7 @@ import pytest
 
 from spaces_client import (
     AsyncSpaces,
+    ConfigError,
     NotFinished,
     Refused,
     RequestFailed,
@@ -205,6 +206,22 @@ async def test_credentials_and_tenants_are_made_listed_and_revoked(
     assert caught.value.code == "tenant_not_found"
 
 
+async def test_a_removal_whose_answer_was_lost_is_done(
+    gateway: ScriptedGateway, spaces: AsyncSpaces
+) -> None:
+    gateway.lose_deletes = 1
+    await spaces.delete_space("echo")
+    assert gateway.admin.spaces == {}
+    with pytest.raises(Refused):
+        await spaces.delete_space("echo")
+
+
+async def test_wrong_settings_fail_the_synchronous_client_as_well(gateway: ScriptedGateway) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await asyncio.to_thread(Spaces)
+    assert caught.value.code == "no_url"
+
+
 async def test_nobody_at_the_address_is_unreachable_after_the_patience(
     gateway: ScriptedGateway,
 ) -> None:
@@ -224,7 +241,7 @@ async def test_a_stranger_at_the_address_is_told_from_a_gateway() -> None:
         assert caught.value.code == "not_a_gateway"
         with pytest.raises(Unreachable) as caught:
             await anext(client.stream("z" * 26))
-        assert caught.value.code == "not_a_gateway"
+        assert caught.value.code == "no_socket"
 
 
 async def test_a_silent_gateway_is_given_up_after_the_timeout() -> None:

@@ -117,6 +117,16 @@ async def test_submit_as_json_is_one_document(
     assert document["output"] == {"text": "FROM STDIN"}
 
 
+async def test_where_no_socket_gets_through_a_submit_ends_all_the_same(
+    gateway: ScriptedGateway, spaces: CommandLine
+) -> None:
+    gateway.serve = shout
+    gateway.refuse_sockets = True
+    ran = await spaces.run("submit", "echo", "hello")
+    assert (ran.code, ran.out) == (Exit.OK, "HELLO\n")
+    assert "no live view" in ran.err
+
+
 async def test_watch_as_json_is_a_line_an_event(
     gateway: ScriptedGateway, spaces: CommandLine
 ) -> None:

@@ -174,11 +174,16 @@ class AsyncSpaces:
 
     async def result(self, request_id: str, timeout: float | None = None) -> Request:
         """The request once it succeeded. Raises RequestFailed for another end, NotFinished after `timeout` seconds."""
+        request = await self.wait(request_id, timeout)
+        if request.state is not RequestState.SUCCEEDED:
+            raise RequestFailed(request)
+        return request
+
+    async def wait(self, request_id: str, timeout: float | None = None) -> Request:
+        """The request once it ended, however. Raises NotFinished after `timeout` seconds."""
         request = await self._await_end(request_id, timeout)
         if request is None:
             raise NotFinished(request_id, timeout or 0.0)
-        if request.state is not RequestState.SUCCEEDED:
-            raise RequestFailed(request)
         return request
 
     async def _await_end(self, request_id: str, timeout_s: float | None) -> Request | None:

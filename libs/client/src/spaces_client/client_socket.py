@@ -46,6 +46,7 @@ class ClientSocket:
         self._runner: asyncio.Task[None] | None = None
         self._later: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._useful = False
         self.connects = 0
 
     # What callers ask for
@@ -113,7 +114,9 @@ class ClientSocket:
                 except SpacesError as caught:
                     wait_s, error = None, caught
                 if self.connects > connects:  # it was up: what counts is the time since it broke
-                    patience, tries, since = self._again, 0, loop.time()
+                    patience, since = self._again, loop.time()
+                    # One that breaks before it brought anything is not helped by coming back faster.
+                    tries = 0 if self._useful else tries
                 if error is not None:
                     tries += 1
                     wait_s = self._delay(patience, error, tries, loop.time() - since)
@@ -126,6 +129,7 @@ class ClientSocket:
         """Lives as long as one connection. The answer is in how many seconds the gateway wants us back."""
         async with signed_in(self._endpoint) as connection:
             self.connects += 1
+            self._useful = False
             self._connection = connection
             # Reading goes on while everything is asked for again: the gateway drops those who do not read.
             asking = asyncio.create_task(self._ask_for_all(connection))
@@ -164,6 +168,7 @@ class ClientSocket:
         elif isinstance(frame, SubmittedFrame):
             waiting = self._submits.get(frame.ref)
             if waiting is not None and not waiting.answer.done():
+                self._useful = True
                 waiting.answer.set_result(frame)
         elif isinstance(frame, ErrorFrame):
             self._take_error(frame)
@@ -179,8 +184,10 @@ class ClientSocket:
             if watch.behind:
                 continue
             watch.tries = 0
+            before = watch.given
             if watch.take(frame):
                 await self._say(watch.subscribe_frame())
+            self._useful = self._useful or watch.given > before
             if watch.over:
                 self._forget(watch)
 

@@ -124,13 +124,11 @@ def _refused_handshake(url: str, error: InvalidStatus) -> SpacesError:
             str(problem.get("detail") or problem.get("title") or ""),
             status=response.status_code,
         )
-    if response.status_code < 400 or response.status_code in (404, 405, 426):
-        return Unreachable(f"{url} is not a client socket.", sent=True, code="not_a_gateway")
-    return Refused(
-        "http_error",
-        f"{url} answered {response.status_code} {response.reason_phrase}".rstrip() + ".",
-        status=response.status_code,
-    )
+    answer = f"{response.status_code} {response.reason_phrase}".rstrip()
+    if response.status_code >= 500:
+        return Refused("http_error", f"{url} answered {answer}.", status=response.status_code)
+    # A gateway lets every socket in and then says what is wrong, so this was somebody else.
+    return Unreachable(f"{url} is no client socket: {answer}.", sent=True, code="no_socket")
 
 
 def _ended(url: str, error: ConnectionClosed) -> SpacesError:

@@ -105,5 +105,6 @@ _UNREACHABLE = {
     "unreachable": "Check the URL, that the gateway runs, and HTTPS_PROXY.",
     "tls_failed": "Give the authority that signed the gateway's certificate with --ca-file or SPACES_CA_FILE.",
     "not_a_gateway": "Check the URL: something else than a gateway answers there.",
+    "no_socket": "Check the URL, and that proxies in between let WebSockets through to /ws.",
     "closed": "Make a new client: this one was closed.",
 }

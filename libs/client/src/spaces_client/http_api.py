@@ -67,6 +67,8 @@ class HttpApi:
             try:
                 return await self._once(call)
             except SpacesError as error:
+                if tries > 1 and call.method == "DELETE" and _not_there(error):
+                    return None  # the try before did it and only its answer was lost
                 delay = next_delay(
                     self._patience,
                     error,
@@ -167,6 +169,10 @@ def read_problem(response: httpx2.Response) -> SpacesError:
         retry_after_s=_seconds(problem.get("retry_after_s") or response.headers.get("retry-after")),
         facts=facts,
     )
+
+
+def _not_there(error: SpacesError) -> bool:
+    return isinstance(error, Refused) and error.status == 404
 
 
 def _seconds(value: Any) -> float | None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 # A reader that is further behind stops listening and asks again for the rest when it has caught up,
 # so that it costs neither memory nor the other readers of the socket.
-MAX_WAITING = 1024
+MAX_WAITING = 256
 
 
 class Source(Protocol):
@@ -31,6 +31,7 @@ class Watch(Generic[T]):
         self.ref = ref
         self.subject_id = subject_id
         self.tries = 0
+        self.given = 0
         self.behind = False
         self.over = False
         self._source = source
@@ -56,6 +57,7 @@ class Watch(Generic[T]):
 
     def put(self, event: T) -> None:
         """Hands one event to the reader."""
+        self.given += 1
         self._waiting.put_nowait(event)
 
     def end(self, error: SpacesError | None = None) -> None:

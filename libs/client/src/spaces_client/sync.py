@@ -118,6 +118,7 @@ class Spaces:
     list = _blocking(AsyncSpaces.list)
     cancel = _blocking(AsyncSpaces.cancel)
     result = _blocking(AsyncSpaces.result)
+    wait = _blocking(AsyncSpaces.wait)
     download = _blocking(AsyncSpaces.download)
     upload = _blocking(AsyncSpaces.upload)
     create_space = _blocking(AsyncSpaces.create_space)

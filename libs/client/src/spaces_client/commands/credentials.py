@@ -162,7 +162,7 @@ def _revoke(
 
     async def work(spaces: AsyncSpaces) -> None:
         await revoke(spaces)
-        out.say(f"{which} is revoked")
+        out.done({"revoked": which}, f"{which} is revoked")
 
     run(ctx, out, work)
 

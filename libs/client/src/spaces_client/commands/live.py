@@ -51,10 +51,17 @@ class LiveView:
         """Shows one event."""
         if self._events:
             self._out.document(event)
+            self.shown = True
         elif isinstance(event, ChunkFrame):
             self._show_chunk(event)
         elif not self._out.as_json:
             self._show_line(event)
+
+    def void(self) -> None:
+        """No more events come, and what was shown is not the whole."""
+        self._stop_bar()
+        self._end_line()
+        self.shown = False
 
     def _show_chunk(self, chunk: ChunkFrame) -> None:
         text = wording.text_of(chunk)

@@ -42,6 +42,13 @@ class Output:
         if not self.as_json:
             self.messages.print(message, style=style)
 
+    def done(self, document: Mapping[str, Any], message: str) -> None:
+        """What was done, when that is all there is to tell."""
+        if self.as_json:
+            self.document(document)
+        else:
+            self.say(message)
+
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people; lines with tabs for programs."""
         cells = [[_cell(value) for value in row] for row in rows]

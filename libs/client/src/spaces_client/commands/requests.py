@@ -13,7 +13,7 @@ from spaces_client.commands.exits import Exit, exit_of_state
 from spaces_client.commands.live import LiveView
 from spaces_client.commands.output import Output
 from spaces_client.commands.session import Json, run
-from spaces_client.errors import RequestFailed
+from spaces_client.errors import RequestFailed, Unreachable
 from spaces_client.models import Request
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.requests import RequestState
@@ -214,18 +214,26 @@ async def _follow(
 ) -> Exit:
     try:
         with LiveView(out, events=events) as view:
-            async with spaces.stream(request_id) as stream:
-                async for event in stream:
-                    view.show(event)
+            await _show_events(spaces, out, request_id, view)
         request = await spaces.get(request_id)
-        await _show_end(
-            spaces, out, request, save=save, shown=view.shown or (events and out.as_json)
-        )
+        await _show_end(spaces, out, request, save=save, shown=view.shown)
     except asyncio.CancelledError:
         out.say(f"\nNot watching any more; request {request_id} goes on.")
         out.say(f"  again: spaces watch {request_id}\n  stop it: spaces cancel {request_id}")
         raise
     return exit_of_state(request.state)
+
+
+async def _show_events(spaces: AsyncSpaces, out: Output, request_id: str, view: LiveView) -> None:
+    try:
+        async with spaces.stream(request_id) as stream:
+            async for event in stream:
+                view.show(event)
+    except Unreachable as error:
+        # Some proxies let no WebSocket through; the request went in over HTTP and comes out the same way.
+        out.say(f"no live view: {error.message}")
+        view.void()
+        await spaces.wait(request_id)
 
 
 async def _show_end(

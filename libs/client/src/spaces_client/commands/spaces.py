@@ -270,7 +270,7 @@ def delete(
 
     async def work(spaces: AsyncSpaces) -> None:
         await spaces.delete_space(space)
-        out.say(f"space {space} is deleted")
+        out.done({"deleted": space}, f"space {space} is deleted")
 
     run(ctx, out, work)
 
