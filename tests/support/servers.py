@@ -131,6 +131,15 @@ class RunningPostgres:
 
 @contextmanager
 def running_postgres() -> Iterator[RunningPostgres]:
+    """A cluster with our roles and the migrated template."""
+    with running_cluster() as (server, supervisor):
+        postgres = RunningPostgres(server, supervisor)
+        asyncio.run(postgres.prepare())
+        yield postgres
+
+
+@contextmanager
+def running_cluster() -> Iterator[tuple[PostgresServer, Supervisor]]:
     """A PostgreSQL with the product's settings, except that it does not wait for a disk."""
     with tempfile.TemporaryDirectory(prefix="spaces-test-", dir="/var/tmp") as folder:
         home = Path(folder)
@@ -142,8 +151,6 @@ def running_postgres() -> Iterator[RunningPostgres]:
         supervisor = Supervisor(home, restart=False)
         try:
             supervisor.start([server.program()])
-            postgres = RunningPostgres(server, supervisor)
-            asyncio.run(postgres.prepare())
-            yield postgres
+            yield server, supervisor
         finally:
             supervisor.stop_all()

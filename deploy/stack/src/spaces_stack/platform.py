@@ -150,7 +150,7 @@ class Platform:
         await create_roles(postgres.admin_url() if postgres else url, passwords)
         if postgres:
             await create_database(postgres.admin_url(), DATABASE)
-        await prepare_database(url)
+        await prepare_database(url, exclusive=postgres is not None)
 
     def _program(self, planned: "Planned", servers: Servers) -> Program:
         if planned.service == "gateway":
