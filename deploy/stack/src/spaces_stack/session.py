@@ -1,5 +1,6 @@
 """One run of the stack from a terminal: started, watched, stopped, and proven gone."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ def started(
                 echo=console.line,
                 postgres_url=own_postgres_url(),
                 nats_url=own_nats_url(),
+                environ={"SPACES_LOG_FORMAT": os.environ.get("SPACES_LOG_FORMAT", "human")},
             )
         )
         try:

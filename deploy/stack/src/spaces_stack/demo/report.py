@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from spaces_stack.demo.run import Demo, Served
+from spaces_client import SpacesError
+from spaces_stack.demo.run import Demo, DemoError, Served
 from spaces_stack.session import Session
 
 REPORT = Path("build/reports/demo.json")
@@ -21,6 +22,8 @@ def run_demo(session: Session) -> None:
     try:
         demo.prepare()
         demo.run(report)
+    except SpacesError as error:
+        raise DemoError(f"the gateway said: {error}") from error
     finally:
         demo.close()
         REPORT.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,10 @@ class Demo:
             gateway_url=self._platform.gateway_url,
             token_file=token_file,
             spool_dir=spool,
-            environ={"SPACES_DEMO_MODELS_DIR": str(self._state.path / "models")},
+            environ={
+                "SPACES_DEMO_MODELS_DIR": str(self._state.path / "models"),
+                "SPACES_WORKER_LOG_FORMAT": "human",
+            },
         )
 
     def _connected(self, space: str) -> Callable[[], bool]:
