@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from spaces_chassis.testing import MemoryBus
+from pydantic import SecretStr
 
+from spaces_chassis.testing import MemoryBus
 from spaces_gateway.app import build
 from spaces_gateway.http.documents import document
 from spaces_gateway.settings import GatewaySettings
@@ -16,7 +17,7 @@ from spaces_gateway.settings import GatewaySettings
 def openapi_document() -> dict[str, Any]:
     """The document, as a gateway serves it."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = GatewaySettings(files_dir=Path(folder), signing_key="only to be built")
+        settings = GatewaySettings(files_dir=Path(folder), signing_key=SecretStr("x" * 32))
         return document(build(settings, MemoryBus()).http)
 
 

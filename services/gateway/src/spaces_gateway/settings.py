@@ -15,30 +15,39 @@ class GatewaySettings(BusSettings, HttpSettings, LogSettings, Settings):
 
     service: ClassVar[str] = "gateway"
 
-    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    port: int = Field(
+        default=8080, ge=0, le=65535, description="port to listen on; 0 takes a free one"
+    )
     files_dir: Path = Field(
-        Path("files"), description="directory for uploaded files and results; all gateways share it"
+        default=Path("files"),
+        description="directory for uploaded files and results; all gateways share it",
     )
     files_url: str | None = Field(
-        None, description="object store instead of a directory, such as s3://bucket/prefix"
+        default=None, description="object store instead of a directory, such as s3://bucket/prefix"
     )
     max_file_bytes: int = Field(
-        1024 * MIB, ge=1, description="largest file a client uploads, and a worker as result"
+        default=1024 * MIB,
+        ge=1,
+        description="largest file a client uploads, and a worker as result",
     )
     files_keep_days: int = Field(
-        7, ge=1, le=3650, description="days after which uploaded files and results are removed"
+        default=7,
+        ge=1,
+        le=3650,
+        description="days after which uploaded files and results are removed",
     )
     signing_key: SecretStr | None = Field(
-        None,
+        default=None,
         min_length=16,
         description="signs file addresses; all gateways share it, without it each makes its own",
     )
     max_connections: int = Field(
-        10_000, ge=10, description="sockets and HTTP connections one process takes"
+        default=10_000, ge=10, description="sockets and HTTP connections one process takes"
     )
     allowed_origins: list[str] = Field(
-        [], description="origins of pages that may open browser sockets, beside the gateway's own"
+        default=[],
+        description="origins of pages that may open browser sockets, beside the gateway's own",
     )
     drain_s: float = Field(
-        20.0, ge=0, le=600, description="longest wait for work in flight at stop"
+        default=20.0, ge=0, le=600, description="longest wait for work in flight at stop"
     )

@@ -157,7 +157,13 @@ class Submission:
             await self._clock.sleep(RETRY_S)
 
     async def _flush(self, batch: list[NewRequest]) -> Sequence[SubmitVerdict]:
-        return (await self._bus.request(Submit(requests=batch))).verdicts
+        try:
+            return (await self._bus.request(Submit(requests=batch))).verdicts
+        except ProblemError as error:
+            if error.problem.code is Code.UNAVAILABLE:
+                # Says nothing about the requests, so the batcher must not try them one by one.
+                raise UnavailableError(error.problem.message) from error
+            raise
 
     async def start(self) -> None:
         """Starts the batcher."""

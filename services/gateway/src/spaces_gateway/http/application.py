@@ -26,6 +26,8 @@ def build_http(services: Services, sockets: Sockets, waits: Waits, parts: list[P
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # A body without a type is JSON all the same: nothing here is authorised by a cookie.
+        strict_content_type=False,
     )
     app.state.access = services.access
     problems.install(app)

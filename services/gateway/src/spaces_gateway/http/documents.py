@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
+from spaces_gateway.http.operations import problem_examples
 from spaces_gateway.http.pages import page
 from spaces_gateway.http.problems import MEDIA_TYPE, ProblemDocument
 from spaces_gateway.submission import SubmitBody
@@ -46,6 +47,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas[model.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        made["components"]["examples"] = problem_examples()
         app.openapi_schema = made
     return app.openapi_schema
 

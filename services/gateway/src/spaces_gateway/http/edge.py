@@ -12,6 +12,7 @@ from spaces_chassis.http import App, Event, Scope
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.http.bodies import MAX_JSON_BYTES, too_large
+from spaces_gateway.http.exchange import Exchange
 from spaces_gateway.http.paths import routed_path
 from spaces_gateway.http.problems import problem_response
 
@@ -77,10 +78,10 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        answer = _Answer(send)
+        answer = Exchange(scope, receive, send)
         self._in_flight += 1
         try:
-            await self._answer(scope, receive, answer)
+            await self._answer(scope, answer.receive, answer.send)
         except (
             Exception
         ):  # the server must not see it: it would log without our fields and drop the connection
@@ -89,7 +90,7 @@ class Edge:
                 problem = Problem(
                     code=Code.INTERNAL_ERROR, message="Something is wrong on the server."
                 )
-                await problem_response(problem, scope["path"])(scope, receive, answer)
+                await problem_response(problem, scope["path"])(scope, answer.receive, answer.send)
         finally:
             self._in_flight -= 1
             seconds = time.perf_counter() - started
@@ -112,8 +113,7 @@ class Edge:
                 else:
                     receive = body
         if problem is not None:
-            response = problem_response(problem, scope["path"], headers=_UNREAD)
-            await response(scope, receive, send)
+            await problem_response(problem, scope["path"])(scope, receive, send)
         else:
             await self._http(scope, receive, send)
 
@@ -128,23 +128,6 @@ class Edge:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-# The rest of the body is not read, so the connection cannot serve another request.
-_UNREAD = {"connection": "close"}
-
-
-class _Answer:
-    """Remembers the status that was sent."""
-
-    __slots__ = ("_send", "status")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-
-    async def __call__(self, event: Event) -> None:
-        if event["type"] == "http.response.start":
-            self.status = event["status"]
-        await self._send(event)
 
 
 def _streams(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
 """Files: upload, read, and the signed addresses that workers use."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Header, Path, Query
@@ -56,7 +56,10 @@ class FilesApi:
             responses={201: examples.STORED},
             extra=examples.UPLOAD_BODY,
         )
-        read = {"response_class": Response, "responses": {200: examples.BYTES, 206: examples.PART}}
+        read: dict[str, Any] = {
+            "response_class": Response,
+            "responses": {200: examples.BYTES, 206: examples.PART},
+        }
         api.add("GET /api/files/{file_id}", self.download_file, Code.FILE_NOT_FOUND, **read)
         api.add(
             "GET /files/{file_id}",

@@ -17,7 +17,7 @@ ALWAYS = (
 OPEN = (Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR)
 
 
-def problem_responses(codes: Sequence[Code], path: str) -> dict[int | str, dict[str, Any]]:
+def problem_responses(codes: Sequence[Code]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation: one a status, with an example a code."""
     by_status: dict[int, list[Code]] = {}
     for code in dict.fromkeys(codes):
@@ -29,13 +29,20 @@ def problem_responses(codes: Sequence[Code], path: str) -> dict[int | str, dict[
                 MEDIA_TYPE: {
                     "schema": {"$ref": PROBLEM_SCHEMA},
                     "examples": {
-                        code.value: {"value": problem_document(Problem(code=code), path)}
+                        code.value: {"$ref": f"#/components/examples/{code}"}
                         for code in sorted(found)
                     },
                 }
             },
         }
         for status, found in sorted(by_status.items())
+    }
+
+
+def problem_examples() -> dict[str, Any]:
+    """One example a code, which all operations refer to."""
+    return {
+        code.value: {"value": problem_document(Problem(code=code), "/api/example")} for code in Code
     }
 
 
@@ -56,8 +63,10 @@ class Operations:
     ) -> None:
         """Adds `"POST /api/spaces"`; the function's name is the operationId, its docstring the summary."""
         method, path = method_and_path.split(" ")
-        always = OPEN if options.pop("open_to_all", False) else ALWAYS
-        documented = problem_responses([*always, *problems], path)
+        codes = [*(OPEN if options.pop("open_to_all", False) else ALWAYS), *problems]
+        if method in ("POST", "PATCH"):
+            codes.append(Code.PAYLOAD_TOO_LARGE)
+        documented = problem_responses(codes)
         for code, response in options.pop("responses", {}).items():
             documented[code] = response
         summary, _, description = (endpoint.__doc__ or "").partition("\n")

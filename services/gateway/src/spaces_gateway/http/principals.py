@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal, PrincipalKind
@@ -28,19 +28,22 @@ def bearer_secret(authorization: str | None) -> str:
     return secret
 
 
-async def caller(request: Request) -> Principal:
+# In the signatures only for the document: it names the scheme of each operation.
+Shown = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+async def caller(request: Request, _shown: Shown = None) -> Principal:
     """Whoever the credential stands for. Problems: unauthenticated, token_revoked."""
     access: Access = request.app.state.access
     return await access.principal(bearer_secret(request.headers.get("authorization")))
 
 
-async def user(request: Request) -> Principal:
+async def user(principal: Annotated[Principal, Depends(caller)]) -> Principal:
     """An API key or admin; worker tokens only serve. Problem: forbidden."""
-    principal = await caller(request)
     if principal.kind is PrincipalKind.WORKER_TOKEN:
         raise ProblemError.of(Code.FORBIDDEN, "A worker token only serves its spaces.")
     return principal
 
 
-Caller = Annotated[Principal, Depends(caller), Depends(_BEARER)]
-User = Annotated[Principal, Depends(user), Depends(_BEARER)]
+Caller = Annotated[Principal, Depends(caller)]
+User = Annotated[Principal, Depends(user)]

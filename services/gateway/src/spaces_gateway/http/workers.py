@@ -76,7 +76,7 @@ class WorkersApi:
                 status=204,
                 response_class=Response,
             )
-        api.add("GET /api/worker/check", self.check_worker)
+        api.add("GET /api/worker/check", self.check_worker, extra={"security": [{"key": []}]})
         return api
 
     async def drain_connection(self, connection_id: IdInPath, actor: User) -> Response:
