@@ -1,6 +1,7 @@
 """Registry and scheduler as far as the sockets need them: on the real bus, in memory, and scripted by tests."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 from spaces_chassis.bus import Bus, Delivery, on, serve
@@ -27,10 +28,15 @@ from spaces_contracts.message import Done
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
     CancelRequest,
+    EventKind,
+    GetQueues,
     GetRequests,
     Job,
     JobAnswer,
     JobResult,
+    Queue,
+    QueueList,
+    RequestEvent,
     RequestFinished,
     RequestList,
     RequestReply,
@@ -42,7 +48,7 @@ from spaces_contracts.requests import (
     Submitted,
     SubmitVerdict,
 )
-from spaces_contracts.spaces import GetSpace, Space, SpaceReply
+from spaces_contracts.spaces import GetSpace, Space, SpaceEvent, SpaceReply
 
 TENANT = "tenant000000000000000000aa"
 
@@ -72,6 +78,8 @@ class PlatformDouble:
         self.requests: dict[str, RequestView] = {}
         self.given: dict[str, str] = {}  # request id -> notify
         self.looked_up = 0
+        self.duplicate_of: str | None = None
+        self.refused: Problem | None = None
 
     async def start(self) -> None:
         self.bus.add_routes(
@@ -88,6 +96,7 @@ class PlatformDouble:
                 on(JobResult, self._result),
                 serve(Submit, self._submit, queue="scheduler"),
                 serve(GetRequests, self._get, queue="scheduler"),
+                serve(GetQueues, self._queues, queue="scheduler"),
                 serve(CancelRequest, self._cancel, queue="scheduler"),
             ]
         )
@@ -171,6 +180,18 @@ class PlatformDouble:
         self.bus.publish_bytes(delivery.reply_to, ack.encode())
 
     async def _submit(self, command: Submit) -> Submitted:
+        first = self.duplicate_of
+        if first is not None or self.refused is not None:
+            return Submitted(
+                verdicts=[
+                    SubmitVerdict(
+                        request_id=first or request.request_id,
+                        duplicate=first is not None,
+                        problem=self.refused,
+                    )
+                    for request in command.requests
+                ]
+            )
         for request in command.requests:
             self.requests.setdefault(
                 request.request_id, view(request.space_id, request_id=request.request_id)
@@ -187,6 +208,9 @@ class PlatformDouble:
         self.looked_up += 1
         found = [self.requests[rid] for rid in command.request_ids if rid in self.requests]
         return RequestList(requests=found)
+
+    async def _queues(self, command: GetQueues) -> QueueList:
+        return QueueList(queues=[Queue(space_id=space_id) for space_id in command.space_ids])
 
     async def _cancel(self, command: CancelRequest) -> RequestReply:
         request = self.requests.get(command.request_id)
@@ -219,6 +243,46 @@ class PlatformDouble:
             },
         )
         await self.bus.publish(job)
+
+    def queued(self, ref: str) -> RequestView:
+        """A request that is there already."""
+        request = view(self.space_ids[ref])
+        self.requests[request.request_id] = request
+        return request
+
+    def change(self, request_id: str, **fields: object) -> None:
+        self.requests[request_id] = self.requests[request_id].model_copy(update=fields)
+
+    async def tell_chunk(
+        self, request_id: str, n: int, data: list[object], *, attempt: int = 1
+    ) -> None:
+        """A chunk as a worker's gateway stores it."""
+        await self.bus.publish_event(
+            RequestEvent(
+                space_id=self.requests[request_id].space_id,
+                request_id=request_id,
+                kind=EventKind.CHUNK,
+                attempt=attempt,
+                n=n,
+                count=len(data),
+                data_json=json.dumps(data),
+            )
+        )
+
+    async def tell_progress(self, request_id: str, percent: float) -> None:
+        await self.bus.publish_event(
+            RequestEvent(
+                space_id=self.requests[request_id].space_id,
+                request_id=request_id,
+                kind=EventKind.PROGRESS,
+                attempt=1,
+                percent=percent,
+            )
+        )
+
+    async def tell_space(self, ref: str, **fields: object) -> None:
+        event = SpaceEvent.model_validate({"space_id": self.space_ids[ref], **fields})
+        await self.bus.publish(event)
 
     async def ask(self, subject: str, body: bytes) -> bytes:
         """A request with an explicit subject; the raw answer."""

@@ -40,7 +40,7 @@ class GatewaySockets:
         endings = Endings(s.bus, s.clock)
         identity = Identity(s.gateway_id, version("spaces-gateway"))
         workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
-        fanout = Fanout(s.bus, s.waiters, s.metrics)
+        self.fanout = fanout = Fanout(s.bus, s.waiters, s.metrics)
         hints = QueueHints(s.clock, s.waiters, fanout)
         self._clients = ClientHub(s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints))
         self.worker_socket: App = WorkerSocketApp(workers)
