@@ -3,7 +3,7 @@
 import asyncpg
 import nats
 
-from tests.support.servers import RunningNats
+from tests.support.servers import RunningNats, running_cluster, running_nats
 
 
 async def test_a_fresh_database_has_both_schemas_owned_by_the_migrator(database_url: str) -> None:
@@ -34,3 +34,27 @@ async def test_services_reach_each_other_and_the_stream(nats_server: RunningNats
     await gateway.jetstream().delete_stream("TEST")
     await gateway.close()
     assert stored.seq == 1
+
+
+async def test_a_killed_postgres_comes_back_on_its_port_with_what_was_committed() -> None:
+    with running_cluster() as (server, supervisor):
+        before = await asyncpg.connect(server.admin_url())
+        await before.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
+        supervisor.kill("postgres")
+        supervisor.revive("postgres")
+        after = await asyncpg.connect(server.admin_url())
+        assert await after.fetchval("SELECT n FROM kept") == 7
+        await after.close()
+        before.terminate()
+
+
+async def test_a_killed_nats_comes_back_on_its_port_with_its_stream() -> None:
+    with running_nats() as server:
+        client = await nats.connect(server.url, user="gateway", password=server.password("gateway"))
+        await client.jetstream().add_stream(name="KEPT", subjects=["kept.>"])
+        await client.close()
+        server.kill()
+        server.revive()
+        client = await nats.connect(server.url, user="gateway", password=server.password("gateway"))
+        assert (await client.jetstream().stream_info("KEPT")).config.subjects == ["kept.>"]
+        await client.close()

@@ -105,12 +105,12 @@ class PostgresServer:
         )
 
     def ready(self) -> bool:
-        """What pg_ctl looks at: the last line of the pid file."""
+        """What pg_ctl looks at: the last line of the pid file, unless a killed server left it."""
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[7].strip() == "ready" and _lives(int(lines[0]))
 
     def _initialise(self) -> None:
         fresh = self.home / "data.new"
@@ -167,6 +167,10 @@ class PostgresServer:
     def _environ(self) -> dict[str, str]:
         # Nothing of ours: PGDATA, PGPORT and friends of another installation must not lead it astray.
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC", "LC_ALL": "C"}
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _home(state_dir: Path, account: Account | None) -> Path:

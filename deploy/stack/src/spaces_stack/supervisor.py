@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from spaces_stack.child import Child, Echo, Program
+from spaces_stack.child import Child, Echo, Program, StartError
 from spaces_stack.leftovers import MARK
 
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 5.0
+_REVIVE_TRIES = 10
 # A program that lived this long did not fail at its start: the next restart comes quickly again.
 _STEADY_S = 30.0
 
@@ -47,7 +48,15 @@ class Supervisor:
         child = self._children[name]
         if child.running:
             child.stop()
-        self._spawn(child.program).wait_ready()
+        # PostgreSQL refuses to start while the last of a killed server's processes is still leaving.
+        for left in reversed(range(_REVIVE_TRIES)):
+            try:
+                self._spawn(child.program).wait_ready()
+                return
+            except StartError:
+                if not left or self._children[name].running:
+                    raise
+                self._stopping.wait(_FIRST_BACKOFF_S)
 
     def stop(self, name: str) -> bool:
         """Ends one program for good, the orderly way. False: it had to be killed."""
