@@ -30,7 +30,9 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         write_pages(Path(folder))
-        stale = [page.name for page in sorted(Path(folder).iterdir()) if differs(page, DOCS / page.name)]
+        stale = [
+            page.name for page in sorted(Path(folder).iterdir()) if differs(page, DOCS / page.name)
+        ]
     if stale:
         print(f"stale: {', '.join(stale)}; run make generate", file=sys.stderr)
     return 1 if stale else 0
@@ -55,7 +57,13 @@ def settings_table(settings: type[Settings]) -> str:
         f"| `{one.name}` | `{one.shared}` | {one.type} | {one.default} | {one.help} |"
         for one in sorted(settings.variables(), key=lambda variable: variable.name)
     ]
-    head = ["", f"## {settings.service}", "", "| variable | shared | type | default | what |", "|---|---|---|---|---|"]
+    head = [
+        "",
+        f"## {settings.service}",
+        "",
+        "| variable | shared | type | default | what |",
+        "|---|---|---|---|---|",
+    ]
     return "\n".join([*head, *(row.replace(" |  | ", " | | ") for row in rows), ""])
 
 
@@ -64,7 +72,9 @@ def differs(made: Path, kept: Path) -> bool:
     new = made.read_text(encoding="utf-8")
     old = kept.read_text(encoding="utf-8") if kept.exists() else ""
     if new != old:
-        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), str(kept.name), "from code", lineterm="")
+        lines = difflib.unified_diff(
+            old.splitlines(), new.splitlines(), str(kept.name), "from code", lineterm=""
+        )
         print("\n".join(list(lines)[:20]))
     return new != old
 
