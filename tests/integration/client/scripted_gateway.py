@@ -114,6 +114,8 @@ class Session:
 
     async def _subscribe(self, frame: Subscribe) -> None:
         if frame.space_id is not None:
+            if self in self._gateway.space_listeners:
+                return
             await self.say(SpaceFrame(space_id=frame.space_id, connected=True, queue_size=0))
             self._gateway.space_listeners.append(self)
             return
@@ -178,6 +180,11 @@ class ScriptedGateway:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return job, False
+
+    async def tell_space(self, frame: SpaceFrame) -> None:
+        """To everybody who watches a space."""
+        for session in self.space_listeners:
+            await session.say(frame)
 
     async def go_away(self) -> None:
         """Tells every socket to come back at once."""

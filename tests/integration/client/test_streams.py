@@ -13,6 +13,7 @@ from spaces_client import (
     Refused,
     RequestState,
     ResetFrame,
+    SpaceFrame,
     StatusFrame,
     Unreachable,
 )
@@ -226,6 +227,31 @@ async def test_a_submit_over_the_socket_can_wait_for_its_end(
     gateway.serve = serve
     request = await spaces.submit("echo", prompt="hello", over="socket", wait=5)
     assert request.text == "HELLO"
+
+
+async def test_a_socket_submit_that_nobody_streams_is_not_subscribed_to(
+    gateway: ScriptedGateway, spaces: AsyncSpaces
+) -> None:
+    request = await spaces.submit("echo", prompt="x", over="socket")
+    job = gateway.jobs[request.request_id]
+    await eventually(lambda: not job.listeners)
+    await job.start()
+    await job.chunk("a")
+    await job.finish()
+    assert (await read(spaces.stream(request.request_id)))[0] == ["a"]
+
+
+async def test_a_second_watcher_of_a_space_hears_how_it_is(
+    gateway: ScriptedGateway, spaces: AsyncSpaces
+) -> None:
+    first = await spaces.watch_space("echo")
+    await anext(first)
+    space_id = gateway.admin.spaces["echo"]["space_id"]
+    await gateway.tell_space(SpaceFrame(space_id=space_id, queue_size=5))
+    assert (await anext(first)).queue_size == 5
+    second = await spaces.watch_space("echo")
+    now = await anext(second)
+    assert (now.connected, now.queue_size) == (True, 5)
 
 
 async def test_a_watched_space_tells_its_changes_across_a_cut(

@@ -2,18 +2,27 @@
 
 import shlex
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spaces_client import ConfigError, NotFinished, Refused, RequestFailed, SpacesError, Unreachable
+from spaces_client import (
+    AsyncSpaces,
+    ConfigError,
+    NotFinished,
+    Refused,
+    RequestFailed,
+    SpacesError,
+    Unreachable,
+)
 from spaces_client.commands import wording
 from spaces_client.commands.arguments import UsageError, parse_parameters, read_prompt
 from spaces_client.commands.exits import Exit, exit_of_error
 from spaces_client.commands.rehearse import Tried, percentile, summary
 from spaces_client.commands.secret_files import token_path, write_secret
-from spaces_client.commands.spaces import worker_command
+from spaces_client.commands.spaces import worker_command, worker_ref
 from spaces_client.models import Request
 from spaces_contracts.client_socket import (
     ChunkFrame,
@@ -24,6 +33,7 @@ from spaces_contracts.client_socket import (
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import RequestState
+from spaces_contracts.spaces import Space
 
 RID, SID = new_id(), new_id()
 
@@ -140,12 +150,28 @@ def test_token_files_are_named_by_space_and_never_shared(
     assert token_path("My space / ../x").name == "My-space-..-x-2.token"
 
 
-def test_the_worker_command_survives_a_shell() -> None:
-    command = worker_command("https://h", "my space", Path("/a b"), "run", "handler.py")
+def test_the_worker_command_is_complete_and_survives_a_shell(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    spaces = AsyncSpaces("http://h", "key", ca_file=authority)
+    command = worker_command(spaces, "my space", Path("/a b"), "run", "handler.py")
     assert shlex.split(shlex.join(command)) == [
         *("spaces-worker", "run", "handler.py", "--space", "my space"),
-        *("--gateway", "https://h", "--token-file", "/a b"),
+        *("--gateway", "http://h", "--token-file", "/a b", "--ca-file", str(authority)),
     ]
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "a,b", "-x"])
+def test_a_worker_calls_a_space_by_a_name_that_its_command_understands(name: str) -> None:
+    now = datetime.now(UTC)
+    space = Space(
+        space_id=SID,
+        tenant_id=RID,
+        tenant_name="t",
+        name=name,
+        created_at=now,
+        updated_at=now,
+    )
+    assert worker_ref(space) == (name if name in ("plain", "two words") else SID)
 
 
 def test_percentiles_are_values_that_were_measured() -> None:

@@ -55,6 +55,7 @@ class AsyncSpaces:
         """Seconds: `timeout_s` for one answer, `retry_for_s` for a call with its retries, `reconnect_for_s` astream."""
         endpoint = load_endpoint(url=url, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s)
         self.url = endpoint.http_url
+        self.ca_file = endpoint.ca_file
         patience = Patience(for_s=retry_for_s)
         self._http = HttpApi(endpoint, patience)
         self._socket = ClientSocket(endpoint, patience, reconnect_for_s)

@@ -16,7 +16,14 @@ from spaces_client.errors import Refused, SpacesError, Unreachable
 from spaces_client.resume import Event
 from spaces_client.retry import Patience, Repeat, next_delay
 from spaces_client.stream import RequestStream, SpaceStream, Watch
-from spaces_contracts.client_socket import After, SpaceFrame, SubmitFrame, SubmittedFrame, ToClient
+from spaces_contracts.client_socket import (
+    After,
+    SpaceFrame,
+    SubmitFrame,
+    SubmittedFrame,
+    ToClient,
+    Unsubscribe,
+)
 from spaces_contracts.frames import ErrorFrame, Frame, GoAway, Ping, Pong
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import MAX_FRAME_BYTES
@@ -41,6 +48,7 @@ class ClientSocket:
         self._watches: dict[str, Watch[Any]] = {}
         self._by_subject: dict[str, list[Watch[Any]]] = {}
         self._submits: dict[str, _Submit] = {}
+        self._spaces: dict[str, SpaceFrame] = {}  # what is known of watched spaces
         self._connection: ClientConnection | None = None
         self._wanted = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -164,16 +172,26 @@ class ClientSocket:
         if isinstance(frame, Event):
             await self._deliver(frame.request_id, frame)
         elif isinstance(frame, SpaceFrame):
+            known = self._spaces.get(frame.space_id, frame)
+            self._spaces[frame.space_id] = known.model_copy(
+                update=frame.model_dump(exclude_none=True)
+            )
             await self._deliver(frame.space_id, frame)
         elif isinstance(frame, SubmittedFrame):
-            waiting = self._submits.get(frame.ref)
-            if waiting is not None and not waiting.answer.done():
-                self._useful = True
-                waiting.answer.set_result(frame)
+            await self._take_submitted(frame)
         elif isinstance(frame, ErrorFrame):
             self._take_error(frame)
         elif isinstance(frame, Ping):
             await self._say(Pong(id=frame.id))
+
+    async def _take_submitted(self, frame: SubmittedFrame) -> None:
+        waiting = self._submits.get(frame.ref)
+        if waiting is not None and not waiting.answer.done():
+            self._useful = True
+            waiting.answer.set_result(frame)
+        # A submit also subscribes, which counts against the socket's limit; whoever wants events asks for them.
+        if frame.request_id not in self._by_subject:
+            await self._say(Unsubscribe(request_id=frame.request_id))
 
     async def _deliver(self, subject_id: str, frame: Event | SpaceFrame) -> None:
         for watch in list(self._by_subject.get(subject_id, ())):
@@ -246,6 +264,9 @@ class ClientSocket:
             self._watches[watch.ref] = watch
             self._by_subject.setdefault(watch.subject_id, []).append(watch)
             self._wanted.set()
+        known = self._spaces.get(watch.subject_id)
+        if known is not None:  # the gateway tells the whole only to a socket's first watcher
+            watch.put(known)
         await self._say(watch.subscribe_frame())
 
     async def leave(self, watch: Watch[Any]) -> None:
@@ -264,6 +285,7 @@ class ClientSocket:
         same.remove(watch)
         if not same:
             del self._by_subject[watch.subject_id]
+            self._spaces.pop(watch.subject_id, None)
         self._still_wanted()
         return True
 

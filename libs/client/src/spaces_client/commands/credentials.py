@@ -63,7 +63,7 @@ def create_token(
     async def work(spaces: AsyncSpaces) -> None:
         made = await spaces.create_worker_token(space, name=name, tenant=tenant)
         path = write_secret(file or token_path(space[0]), made.secret)
-        command = worker_command(spaces.url, ",".join(space), path, "run", "handler.py")
+        command = worker_command(spaces, ",".join(space), path, "run", "handler.py")
         if as_json:
             credential = made.credential
             out.document(

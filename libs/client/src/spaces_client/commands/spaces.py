@@ -123,7 +123,7 @@ async def _give_token(
         [space.space_id], name=f"worker for {space.name}", tenant=tenant_id
     )
     path = write_secret(token_file or token_path(space.name), made.secret)
-    command = worker_command(spaces.url, space.name, path, "run", "handler.py")
+    command = worker_command(spaces, worker_ref(space), path, "run", "handler.py")
     if out.as_json:
         out.document({"space": space, "token_file": str(path), "worker_command": command})
         return
@@ -131,13 +131,19 @@ async def _give_token(
     out.say("start a worker with your handler, on a host that can reach the gateway:")
     out.text(shlex.join(command))
     out.say("or see it work first, without a handler:")
-    out.say(shlex.join(worker_command(spaces.url, space.name, path, "mock")))
+    out.say(shlex.join(worker_command(spaces, worker_ref(space), path, "mock")))
 
 
-def worker_command(url: str, space: str, token_file: Path, *words: str) -> list[str]:
+def worker_command(spaces: AsyncSpaces, space: str, token_file: Path, *words: str) -> list[str]:
     """The command that starts a worker, complete."""
-    options = ["--space", space, "--gateway", url, "--token-file", str(token_file)]
+    trust = [] if spaces.ca_file is None else ["--ca-file", str(spaces.ca_file.absolute())]
+    options = ["--space", space, "--gateway", spaces.url, "--token-file", str(token_file), *trust]
     return ["spaces-worker", *words, *options]
+
+
+def worker_ref(space: Space) -> str:
+    """What a worker calls the space: its name, unless the worker's command would read that otherwise."""
+    return space.space_id if "," in space.name or space.name.startswith("-") else space.name
 
 
 def list_spaces(
