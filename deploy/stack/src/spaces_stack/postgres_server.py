@@ -184,7 +184,8 @@ def _home(state_dir: Path, account: Account | None) -> Path:
         home = state_dir / "postgres"
         home.mkdir(mode=0o700, exist_ok=True)
     else:
-        home = Path(tempfile.mkdtemp(prefix="spaces-postgres-", dir="/var/tmp"))
+        # Not /var/tmp, where systemd removes what was not touched for a month.
+        home = Path(tempfile.mkdtemp(prefix="spaces-postgres-", dir="/var/lib"))
     if account is not None:
         os.chown(home, account.uid, account.gid)
     record.write_text(f"{home}\n")

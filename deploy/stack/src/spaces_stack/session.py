@@ -58,8 +58,9 @@ def started(
             )
         )
         try:
-            platform.start()
+            # First, so that `spaces-stack down` can end a start that takes long.
             state.write_running(platform.describe())
+            platform.start()
             yield Session(platform, state, console, interrupts)
         finally:
             console.say("stopping")
