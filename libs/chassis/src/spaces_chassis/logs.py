@@ -55,7 +55,14 @@ def _render(human: bool) -> list[Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if human:
         colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-        return [drop, structlog.dev.ConsoleRenderer(colors=colors)]
+        return [
+            drop,
+            structlog.dev.ConsoleRenderer(
+                colors=colors,
+                # The rich form prints local variables, and with them passwords and tokens.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     return [
         drop,
         structlog.processors.format_exc_info,
