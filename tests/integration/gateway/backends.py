@@ -1,12 +1,12 @@
-"""Registry and scheduler as far as HTTP needs them: on a bus in memory, scripted by the tests."""
+"""Registry and scheduler as far as HTTP needs them: in memory, scripted by the tests."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from spaces_chassis.bus import serve
+from spaces_chassis.bus import Bus, serve
 from spaces_chassis.errors import ProblemError
-from spaces_chassis.testing import MemoryBroker, MemoryBus, Signal
+from spaces_chassis.testing import Signal
 from spaces_contracts.access import (
     AccessChanged,
     Authenticate,
@@ -68,8 +68,8 @@ Refusal = Problem | Callable[[Any], Problem | None]
 class Backends:
     """What the gateway asks, and what it is told."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
-        self.bus = MemoryBus(broker)
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
         self.tenant_id = new_id()
         self.principals: dict[str, Principal] = {}
         self.spaces: dict[str, Space] = {}

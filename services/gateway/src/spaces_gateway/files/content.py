@@ -14,6 +14,7 @@ from spaces_contracts.problems import Code
 HEAD_BYTES = 8192
 # A signature of two or three bytes also begins ordinary text: alone it decides nothing.
 SURE = 0.3
+ALIKE = 0.2
 
 _MEDIA = {"image": InputKind.IMAGE, "audio": InputKind.AUDIO, "video": InputKind.VIDEO}
 # What programs send when they do not know; curl's --data-binary says it sends a form.
@@ -95,7 +96,10 @@ def _matches(head: bytes) -> list[_Match]:
         kind = _MEDIA.get(media_type.split("/")[0])
         if media_type:
             matches.append(_Match(kind, media_type, match.confidence))
-    return sorted(matches, key=lambda match: -match.confidence)
+    best = max((match.confidence for match in matches), default=0.0)
+    # Two formats may begin alike; a much shorter signature that fits too says nothing.
+    alike = [match for match in matches if match.confidence > best - ALIKE]
+    return sorted(alike, key=lambda match: -match.confidence)
 
 
 def _possible(matches: list[_Match]) -> set[InputKind]:

@@ -1,0 +1,97 @@
+"""What is remembered about callers and spaces, and for how long."""
+
+import asyncio
+
+import pytest
+
+from spaces_chassis.bus import serve
+from spaces_chassis.errors import ProblemError
+from spaces_chassis.testing import ManualClock, MemoryBus
+from spaces_contracts.access import (
+    AccessChanged,
+    Authenticate,
+    Principal,
+    PrincipalKind,
+    PrincipalReply,
+)
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
+from spaces_gateway.access import REMEMBER_S, Access, Memory, sha256_hex
+
+
+async def test_an_answer_is_remembered_for_its_time() -> None:
+    clock = ManualClock()
+    memory: Memory[str, int] = Memory(clock, 5)
+    asked = 0
+
+    async def ask() -> int:
+        nonlocal asked
+        asked += 1
+        return asked
+
+    assert [await memory.recall("a", ask), await memory.recall("a", ask)] == [1, 1]
+    clock.forward(5)
+    assert await memory.recall("a", ask) == 2
+
+
+async def test_what_was_asked_before_a_change_and_answered_after_is_not_remembered() -> None:
+    memory: Memory[str, str] = Memory(ManualClock())
+    gate = asyncio.Event()
+
+    async def ask_slowly() -> str:
+        await gate.wait()
+        return "old"
+
+    async def ask() -> str:
+        return "new"
+
+    slow = asyncio.create_task(memory.recall("a", ask_slowly))
+    await asyncio.sleep(0)
+    memory.forget(lambda _: True)
+    gate.set()
+    assert await slow == "old"
+    assert await memory.recall("a", ask) == "new"
+
+
+async def test_a_refusal_is_not_remembered() -> None:
+    memory: Memory[str, int] = Memory(ManualClock())
+
+    async def refuse() -> int:
+        raise ProblemError.of(Code.UNAUTHENTICATED)
+
+    async def ask() -> int:
+        return 1
+
+    with pytest.raises(ProblemError):
+        await memory.recall("a", refuse)
+    assert await memory.recall("a", ask) == 1
+
+
+async def test_a_revoked_key_is_forgotten_when_told_and_after_five_seconds_at_the_latest() -> None:
+    clock, bus = ManualClock(), MemoryBus()
+    principal = Principal(principal_id=new_id(), kind=PrincipalKind.API_KEY)
+    known = {sha256_hex("secret"): principal}
+
+    async def authenticate(command: Authenticate) -> PrincipalReply:
+        if command.secret_sha256 not in known:
+            raise ProblemError.of(Code.TOKEN_REVOKED)
+        return PrincipalReply(principal=known[command.secret_sha256])
+
+    bus.add_routes([serve(Authenticate, authenticate, queue="q")])
+    await bus.start()
+    access = Access(bus, clock)
+    assert await access.principal("secret") == principal
+    del known[sha256_hex("secret")]
+    assert await access.principal("secret") == principal
+    access.forget(AccessChanged(what="space", changed_id=principal.principal_id))
+    assert await access.principal("secret") == principal
+    access.forget(AccessChanged(what="principal", changed_id=principal.principal_id))
+    with pytest.raises(ProblemError):
+        await access.principal("secret")
+    known[sha256_hex("secret")] = principal
+    await access.principal("secret")
+    del known[sha256_hex("secret")]
+    clock.forward(REMEMBER_S)
+    with pytest.raises(ProblemError):
+        await access.principal("secret")
+    await bus.stop()
