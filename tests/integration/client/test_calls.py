@@ -1,6 +1,7 @@
 """Calls over HTTP: submits, results, files, what is refused, and what lies in between."""
 
 import asyncio
+import logging
 import ssl
 from pathlib import Path
 
@@ -317,3 +318,27 @@ async def test_the_synchronous_client_does_the_same(gateway: ScriptedGateway) ->
     text, kinds, code = await asyncio.to_thread(use)
     assert (text, code) == ("HELLO", "request_not_found")
     assert kinds == ["status", "chunk", "finished"]
+
+
+async def test_a_closed_synchronous_client_says_so(gateway: ScriptedGateway) -> None:
+    def use() -> str:
+        client = Spaces(gateway.url, API_KEY)
+        client.close()
+        client.close()
+        with pytest.raises(Unreachable) as caught:
+            client.me()
+        return caught.value.code
+
+    assert await asyncio.to_thread(use) == "closed"
+
+
+async def test_no_log_shows_the_key(
+    gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    job, _ = gateway.accept("echo", {}, None)
+    async with AsyncSpaces(gateway.url, API_KEY) as client:
+        await client.me()
+        await anext(client.stream(job.request_id))
+    assert caplog.records
+    assert API_KEY not in caplog.text

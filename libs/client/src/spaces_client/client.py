@@ -298,8 +298,7 @@ class AsyncSpaces:
 
     async def watch_space(self, space: str) -> SpaceStream:
         """What changes in a space (workers, queue), across reconnects, without an end."""
-        space_id = space if is_id(space) else (await self.get_space(space)).space_id
-        return self._socket.space(space_id)
+        return self._socket.space((await self.get_space(space)).space_id)
 
     async def drain_connection(self, connection_id: str) -> None:
         """Lets a worker finish what it runs and gives it nothing new."""

@@ -109,29 +109,38 @@ class ClientSocket:
             self._wanted.clear()
 
     async def _run(self) -> None:
+        try:
+            while True:
+                await self._wanted.wait()
+                await self._stay_connected()
+        except Exception as error:
+            # A mistake of ours: nobody may wait for ever because of it. It is raised for the log as well.
+            self._fail_all(SpacesError("internal_error", f"The client failed: {error!r}."))
+            raise
+
+    async def _stay_connected(self) -> None:
+        """Until nobody wants anything or patience is over, which is longer once a connection was up."""
         loop = asyncio.get_running_loop()
-        patience = self._first
-        while True:
-            await self._wanted.wait()
-            tries, since = 0, loop.time()
-            while self._wanted.is_set():
-                connects = self.connects
-                try:
-                    wait_s: float | None = await self._connect_and_read()
-                    error: SpacesError | None = None
-                except SpacesError as caught:
-                    wait_s, error = None, caught
-                if self.connects > connects:  # it was up: what counts is the time since it broke
-                    patience, since = self._again, loop.time()
-                    # One that breaks before it brought anything is not helped by coming back faster.
-                    tries = 0 if self._useful else tries
-                if error is not None:
-                    tries += 1
-                    wait_s = self._delay(patience, error, tries, loop.time() - since)
-                if wait_s is None:
-                    self._fail_all(error or _closed())
-                    break
-                await asyncio.sleep(wait_s)
+        tries, since = 0, loop.time()
+        while self._wanted.is_set():
+            connects = self.connects
+            try:
+                wait_s: float | None = await self._connect_and_read()
+                error: SpacesError | None = None
+            except SpacesError as caught:
+                wait_s, error = None, caught
+            if self.connects > connects:  # it was up: what counts is the time since it broke
+                since = loop.time()
+                # One that breaks before it brought anything is not helped by coming back faster.
+                tries = 0 if self._useful else tries
+            if error is not None:
+                tries += 1
+                patience = self._again if self.connects else self._first
+                wait_s = self._delay(patience, error, tries, loop.time() - since)
+            if wait_s is None:
+                self._fail_all(error or _closed())
+                return
+            await asyncio.sleep(wait_s)
 
     async def _connect_and_read(self) -> float:
         """Lives as long as one connection. The answer is in how many seconds the gateway wants us back."""

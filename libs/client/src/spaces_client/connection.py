@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +33,11 @@ _FINAL_CLOSES = {
     4403: Code.FORBIDDEN,
     4406: Code.UNSUPPORTED_PROTOCOL,
 }
+
+
+# At DEBUG the library logs every frame, and the first one holds the key: a general DEBUG must not turn that on.
+_LOG = logging.getLogger("spaces_client.frames")
+_LOG.setLevel(logging.INFO)
 
 
 @asynccontextmanager
@@ -69,6 +75,7 @@ async def _open(endpoint: Endpoint) -> ClientConnection:
         ping_timeout=_PING_S,
         close_timeout=2.0,
         user_agent_header="spaces-client",
+        logger=_LOG,
         **extra,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from spaces_client.client import AsyncSpaces
+from spaces_client.errors import Unreachable
 from spaces_client.resume import Event
 from spaces_client.stream import Watch
 from spaces_contracts.client_socket import After, SpaceFrame
@@ -88,6 +89,9 @@ class Spaces:
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine on the client's loop. Ctrl-C cancels it there."""
+        if self._loop.is_closed():
+            work.close()
+            raise Unreachable("The client was closed.", sent=False, code="closed")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
