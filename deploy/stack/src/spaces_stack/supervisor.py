@@ -92,10 +92,11 @@ class Supervisor:
         """Ends everything in reverse order. False: something had to be killed."""
         self._stopping.set()
         clean = True
-        for name in reversed(self._children):
-            if self._children[name].running and not self.stop(name):
-                self.say("stack", f"{name} did not stop in time and was killed")
-                clean = False
+        with self._lock:  # whoever is starting something again has either done so or will not
+            for name in reversed(self._children):
+                if self._children[name].running and not self.stop(name):
+                    self.say("stack", f"{name} did not stop in time and was killed")
+                    clean = False
         self._forks.shutdown(wait=True)
         return clean
 
