@@ -31,7 +31,8 @@ PURE = {
     "services/gateway/src/spaces_gateway/files/signing.py": "tests/unit/gateway",
     "services/worker-agent/src/spaces_worker_agent/session.py": "tests/unit/worker_agent",
     "services/worker-agent/src/spaces_worker_agent/attempts.py": "tests/unit/worker_agent",
-    "libs/client/src/spaces_client/stream.py": "tests/unit/client",
+    "libs/client/src/spaces_client/resume.py": "tests/unit/client/test_resume.py",
+    "libs/client/src/spaces_client/retry.py": "tests/unit/client/test_retry.py",
     "tests/faults/checker.py": "tests/faults/test_checker.py",
 }
 
