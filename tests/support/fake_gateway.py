@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,23 +11,19 @@ from websockets.typing import Subprotocol
 
 from spaces_contracts.frames import PROTOCOL
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
 from spaces_contracts.worker_socket import read_from_worker
+from tests.support.visits import WAIT_S, BaseVisit
 
-WAIT_S = 20.0
 
-
-class Visit:
+class Visit(BaseVisit):
     """One connection of an agent."""
 
     def __init__(self, socket: ServerConnection) -> None:
+        super().__init__()
         self.socket = socket
-        self.frames: list[dict[str, Any]] = []
         self.connections: dict[str, str] = {}
-        self._taken = 0
-        self._arrived = asyncio.Condition()
-        self.pings = 0
         self.answers_pings = True
-        self.closed = asyncio.Event()
 
     async def read(self) -> None:
         """Reads until the agent is gone; every frame must fit the contract."""
@@ -36,47 +32,16 @@ class Visit:
                 read_from_worker(text)
                 frame = json.loads(text)
                 if frame["type"] == "ping":
-                    self.pings += 1
                     if self.answers_pings:
                         await self.send(type="pong", id=frame["id"])
-                    async with self._arrived:
-                        self._arrived.notify_all()
-                    continue
-                async with self._arrived:
-                    self.frames.append(frame)
-                    self._arrived.notify_all()
+                    self.pinged()
+                else:
+                    self.arrived(frame)
         finally:
-            self.closed.set()
-            async with self._arrived:
-                self._arrived.notify_all()
+            self.left()
 
     async def send(self, **frame: Any) -> None:
         await self.socket.send(json.dumps(frame))
-
-    async def next(self, kind: str) -> dict[str, Any]:
-        """The next frame of that type, from after the last one taken."""
-
-        def found() -> bool:
-            return self.closed.is_set() or any(
-                f["type"] == kind for f in self.frames[self._taken :]
-            )
-
-        async with self._arrived:
-            await asyncio.wait_for(self._arrived.wait_for(found), WAIT_S)
-        for place in range(self._taken, len(self.frames)):
-            if self.frames[place]["type"] == kind:
-                self._taken = place + 1
-                return self.frames[place]
-        raise AssertionError(f"closed before {kind}; got {[f['type'] for f in self.frames]}")
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Waits until a condition over what arrived holds."""
-        async with self._arrived:
-            await asyncio.wait_for(self._arrived.wait_for(condition), WAIT_S)
-
-    def all(self, kind: str) -> list[dict[str, Any]]:
-        """Every frame of that type so far."""
-        return [frame for frame in self.frames if frame["type"] == kind]
 
     async def admit(self, **more: Any) -> dict[str, Any]:
         """Answers `register` for all spaces; `space_id` is that of FakeGateway."""
@@ -101,13 +66,6 @@ class Visit:
         await self.send(type="inference_request", request_id=request_id, attempt=attempt, **facts)
         return request_id
 
-    async def result(self, outcome: str | None = "stored") -> dict[str, Any]:
-        """The next result, acknowledged unless told not to."""
-        frame = await self.next("inference_result")
-        if outcome is not None:
-            await self.ack(frame, outcome)
-        return frame
-
     async def ack(self, frame: dict[str, Any], outcome: str = "stored") -> None:
         await self.send(
             type="result_ack",
@@ -121,6 +79,11 @@ class Visit:
 
     async def cancel(self, request_id: str, attempt: int = 1, **more: Any) -> None:
         await self.send(type="cancel", request_id=request_id, attempt=attempt, **more)
+
+    async def kick(self, code: Code, message: str) -> None:
+        """Ends the connection."""
+        cid = next(iter(self.connections.values()))
+        await self.send(type="kick", connection_id=cid, code=code, message=message, retry=False)
 
     def cut(self) -> None:
         """The network breaks: no close frame."""

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ def handler(request: Request) -> dict[str, Any]:
     }
 
 
+def told(request: Request) -> None:
+    """Tells once and waits for its end."""
+    request.progress(50, "half")
+    request.wait_cancelled(60)
+
+
 async def asynchronous(request: Request) -> dict[str, Any]:
     await asyncio.sleep(0)
     return {"text": request.prompt}
@@ -45,7 +51,7 @@ def streaming_values(_request: Request) -> Iterator[Any]:
     yield "two"
 
 
-def streaming_with_return(_request: Request) -> Iterator[Any]:
+def streaming_with_return(_request: Request) -> Generator[Any, None, Any]:
     yield "a"
     return {"text": "all of it"}  # a generator's return value is the output
 
@@ -154,12 +160,16 @@ def cooperative(request: Request) -> dict[str, Any]:
 
 
 async def cooperative_async(request: Request) -> str:
-    Path(request.parameters["began"]).touch()
+    mark(request, "began")
     try:
         await asyncio.sleep(60)
     finally:
-        Path(request.parameters["stopped"]).touch()
+        mark(request, "stopped")
     return "not cancelled"
+
+
+def mark(request: Request, name: str) -> None:
+    Path(request.parameters[name]).touch()
 
 
 def gated(request: Request) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.worker_agent.conftest import StartAgent
+from tests.support.agents import StartAgent
 from tests.support.fake_gateway import FakeGateway, space_id
 
 

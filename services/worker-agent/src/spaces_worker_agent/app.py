@@ -17,13 +17,15 @@ import httpx2
 import structlog
 
 from spaces_contracts.connections import AgentInfo
+from spaces_contracts.problems import Code
 from spaces_worker_agent.addresses import AddressError, origin_url, proxy_for, socket_url
 from spaces_worker_agent.engine import Engine
-from spaces_worker_agent.exits import Exit, Leave
+from spaces_worker_agent.exits import Exit, Leave, worth_a_retry
 from spaces_worker_agent.files import Transfers
 from spaces_worker_agent.gpus import list_gpus
 from spaces_worker_agent.handler_target import TargetError, check_target
 from spaces_worker_agent.link import Introduction, Link
+from spaces_worker_agent.nats_link import NatsAddress, NatsLink, Resolve
 from spaces_worker_agent.pool import HandlerBroken
 from spaces_worker_agent.settings import AgentSettings
 from spaces_worker_agent.slot import HandlerCommand
@@ -33,6 +35,7 @@ from spaces_worker_agent.tokens import read_token
 from spaces_worker_agent.version import VERSION
 from spaces_worker_agent.watching import Quiet, Watcher
 from spaces_worker_agent.websocket_link import WebSocketLink
+from spaces_worker_agent.worker_check import ask_gateway
 
 log = structlog.get_logger()
 
@@ -153,10 +156,41 @@ def _connections(settings: AgentSettings, token: str) -> tuple[Transfers, Link]:
         trust_env=False,
         timeout=httpx2.Timeout(30.0, pool=None),
     )
-    link: Link = WebSocketLink(
-        socket_address, trust=trust, proxy=proxy_for(socket_address, os.environ)
-    )
+    link: Link
+    if settings.link == "nats":
+        if settings.nats_url is None:
+            raise Leave(Exit.SETTINGS, "--link nats needs --nats-url nats://HOST:PORT.")
+        address = NatsAddress(settings.nats_url, settings.ca_file)
+        link = NatsLink(address, resolver(client, origin, token))
+    else:
+        proxy = proxy_for(socket_address, os.environ)
+        link = WebSocketLink(socket_address, trust=trust, proxy=proxy)
     return Transfers(origin, client), link
+
+
+def resolver(client: httpx2.AsyncClient, origin: str, token: str) -> Resolve:
+    """Asks the gateway for a space's id, because NATS itself only says yes or no."""
+
+    async def resolve(space: str) -> str | None:
+        try:
+            answer = await ask_gateway(client, origin, token, [space])
+        except (httpx2.HTTPError, OSError):
+            return None  # a host that reaches NATS only: the broker's yes or no has to do
+        if answer.token_problem is not None:
+            raise Leave.because(answer.token_problem)
+        for found in answer.spaces:
+            final = found.problem is not None and not worth_a_retry(found.problem.code, retry=False)
+            # Whether a seat is free is for the registry to say: it knows a ghost from a live worker.
+            if (
+                found.problem is not None
+                and final
+                and found.problem.code is not Code.ALREADY_CONNECTED
+            ):
+                raise Leave.because(found.problem, space)
+            return found.space_id
+        return None
+
+    return resolve
 
 
 def trusted(ca_file: Path | None) -> ssl.SSLContext:

@@ -45,6 +45,7 @@ class Carrier(Protocol):
 
     async def fetch(self, file: FileRef, directory: Path) -> Path: ...
     async def upload(self, file: GivenFile, upload_url: str | None) -> FileRef: ...
+    async def close(self) -> None: ...
 
 
 class Engine:
@@ -75,6 +76,7 @@ class Engine:
         self._deadlines: dict[Key, asyncio.TimerHandle] = {}
         self._rooms: dict[Key, asyncio.Event] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._killed = False
 
     async def start(self) -> None:
         """Reads the spool and loads the handlers. Raises SpoolUnusable or HandlerBroken."""
@@ -87,14 +89,17 @@ class Engine:
         await self._end_tasks()
         await self.pool.close()
         self.spool.close()
+        await self._transfers.close()
 
     async def kill(self) -> None:
         """Ends handlers now; what they did is lost unless it is in the spool."""
+        self._killed = True
         for room in self._rooms.values():
             room.set()
         await self._end_tasks()
         await self.pool.kill()
         self.spool.close()
+        await self._transfers.close()
 
     # From the link
 
@@ -128,12 +133,10 @@ class Engine:
         self.wake.set()
 
     async def room(self, key: Key) -> None:
-        while not self.session.has_room(key):
+        while not self.session.has_room(key) and not self._killed:
             room = self._rooms.setdefault(key, asyncio.Event())
             room.clear()
             await room.wait()
-            if key not in self._rooms:
-                return
 
     def make_room(self, key: Key) -> None:
         """Chunks were acknowledged: the handler may go on."""

@@ -34,11 +34,8 @@ from spaces_worker_agent.attempts import (
     Stop,
 )
 from spaces_worker_agent.finished import FinishedMemory
+from spaces_worker_agent.window import next_batch, window_open
 
-WINDOW_CHUNKS = 1024
-WINDOW_BYTES = 1_048_576
-BATCH_CHUNKS = 256
-BATCH_BYTES = 262_144
 PROGRESS_EVERY_S = 0.2
 CHUNKS_AGAIN_S = 5.0
 RESULT_AFTER_CHUNKS_S = 2.0
@@ -195,7 +192,7 @@ class Session:
         held = self._held.get(key)
         if held is None or held.stopping is not None or held.abandoned:
             return True  # nothing is kept, so nothing can overflow
-        return len(held.chunks) < WINDOW_CHUNKS and held.chunk_bytes < WINDOW_BYTES
+        return window_open(len(held.chunks), held.chunk_bytes)
 
     def progress(self, key: Key, percent: float | None, message: str | None) -> None:
         """Only the newest is kept: progress is a state, not a history."""
@@ -324,7 +321,7 @@ class Session:
             return
         while held.sent_n < held.last_n:
             start = held.sent_n - held.acked_n
-            batch = _batch(held.chunks, start)
+            batch = next_batch(held.chunks, start)
             outgoing.append(Chunks(held.key, held.space_id, held.sent_n + 1, batch))
             held.sent_n += len(batch)
         held.chunks_due_at = now + CHUNKS_AGAIN_S
@@ -391,18 +388,6 @@ class Session:
         self._held.pop(held.key, None)
         self._finished.remember(held.key, now, "settled")
         return [Settle(held.key)]
-
-
-def _batch(chunks: list[str], start: int) -> tuple[str, ...]:
-    """As many chunks as fit into one frame, at least one."""
-    size = 0
-    stop = start
-    while stop < len(chunks) and stop - start < BATCH_CHUNKS:
-        size += len(chunks[stop])
-        if size > BATCH_BYTES and stop > start:
-            break
-        stop += 1
-    return tuple(chunks[start:stop])
 
 
 def _stopped(result: Result, reason: Problem) -> Result:

@@ -1,6 +1,7 @@
 """What the agent can be told: one table for flags, environment, TOML file and documentation.
 
-Flags win over the environment (SPACES_WORKER_…), that over the file, that over the defaults; each value knows its origin.
+Flags win over the environment (SPACES_WORKER_…), that over the file, that over the defaults; each value knows where
+it came from.
 """
 
 import tomllib

@@ -26,6 +26,7 @@ RESTART_FIRST_S = 0.1
 RESTART_MAX_S = 30.0
 TERM_TO_KILL_S = 1.0
 EXIT_WAIT_S = 5.0
+PIPE_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class Slot:
             self._failures = min(self._failures + 1, 16)
             log.warning("handler_restarts", slot=self.number, after_s=delay)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
 
     async def _live(self) -> Broken | None:
         """One process from start to end."""
@@ -191,6 +193,9 @@ class Slot:
 
     async def _spawn(self) -> asyncio.StreamReader:
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            # Small, so that a handler that yields faster than its client reads soon feels it.
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE_BYTES)
         environment = {**self._command.environment, "PYTHONUNBUFFERED": "1"}
         arguments = ["-m", "spaces_worker_agent.handler_process"]
         arguments += [str(theirs.fileno()), str(os.getpid()), self._command.target]
@@ -205,7 +210,7 @@ class Slot:
                 env=environment,
                 process_group=0,
             )
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=262_144)
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=PIPE_BYTES)
         return reader
 
     async def _bury(self, process: asyncio.subprocess.Process) -> None:
@@ -214,7 +219,8 @@ class Slot:
         if writer is not None:
             writer.close()
         try:
-            await asyncio.wait_for(process.wait(), EXIT_WAIT_S)
+            async with asyncio.timeout(EXIT_WAIT_S):
+                await process.wait()
         except TimeoutError:
             self._signal(signal.SIGKILL)
             await process.wait()

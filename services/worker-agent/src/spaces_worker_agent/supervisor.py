@@ -129,7 +129,8 @@ class Supervisor:
         draining = self._drain.is_set()
         if not draining:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._drain.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._drain.wait()
             self._leave_without_link()
             return
         await asyncio.sleep(delay)
@@ -239,7 +240,8 @@ class Supervisor:
                 await wake.wait()
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), max(0.0, due - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                        await wake.wait()
 
     async def _beat(self) -> None:
         while True:
@@ -287,8 +289,16 @@ async def _first(tasks: "list[asyncio.Task[None]]") -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
     for task in done:
         task.result()
+
+
+async def _end(tasks: "list[asyncio.Task[None]]") -> None:
+    """Cancels until all have ended: `asyncio.wait_for` of Python 3.11 may swallow one cancel."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)

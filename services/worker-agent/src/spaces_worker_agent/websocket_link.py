@@ -112,7 +112,8 @@ class WebSocketLink:
         if socket is None:
             return
         with contextlib.suppress(TimeoutError, OSError):
-            await asyncio.wait_for(socket.close(), 1.0)
+            async with asyncio.timeout(1.0):
+                await socket.close()
         socket.transport.abort()
 
     async def _connect(self) -> ClientConnection:
