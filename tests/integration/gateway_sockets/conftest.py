@@ -135,7 +135,7 @@ async def make_gateway(
                 **options,
             )
             bus.add_routes(sockets.routes())
-            parts = [bus, services.submission, server, *sockets.parts()]
+            parts: list[Part] = [bus, services.submission, server, *sockets.parts()]
             await stack.enter_async_context(running(parts))
             return Gateway(sockets, server, bus, services, parts)
 

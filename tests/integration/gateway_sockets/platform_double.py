@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from spaces_chassis.bus import Bus, Delivery, on, serve
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import (
+    AccessChanged,
     Authenticate,
     Principal,
     PrincipalKind,
@@ -17,6 +18,7 @@ from spaces_contracts.connections import (
     Attach,
     Attached,
     AttachVerdict,
+    Attempt,
     ConnectionEnded,
     ConnectionSuspected,
     ControlConnection,
@@ -80,6 +82,10 @@ class PlatformDouble:
         self.looked_up = 0
         self.duplicate_of: str | None = None
         self.refused: Problem | None = None
+        self.as_worker = False
+        self.submit_gate: asyncio.Event | None = None
+        self.submits_waiting = 0
+        self.most_submits = 0
 
     async def start(self) -> None:
         self.bus.add_routes(
@@ -128,7 +134,7 @@ class PlatformDouble:
                     name=attachment.ref,
                     epoch=1,
                     adopted=[
-                        {"request_id": f.request_id, "attempt": f.attempt}
+                        Attempt(request_id=f.request_id, attempt=f.attempt)
                         for f in command.in_flight
                     ],
                 )
@@ -158,7 +164,8 @@ class PlatformDouble:
         problem = self.problems.get("secret")
         if problem is not None:
             raise ProblemError(problem)
-        return PrincipalReply(principal=principal())
+        kind = PrincipalKind.WORKER_TOKEN if self.as_worker else PrincipalKind.API_KEY
+        return PrincipalReply(principal=principal(kind))
 
     async def _redeem(self, command: RedeemTicket) -> PrincipalReply:
         if self.problems.get("ticket") is not None:
@@ -180,6 +187,11 @@ class PlatformDouble:
         self.bus.publish_bytes(delivery.reply_to, ack.encode())
 
     async def _submit(self, command: Submit) -> Submitted:
+        self.submits_waiting += len(command.requests)
+        self.most_submits = max(self.most_submits, self.submits_waiting)
+        if self.submit_gate is not None:
+            await self.submit_gate.wait()
+        self.submits_waiting -= len(command.requests)
         first = self.duplicate_of
         if first is not None or self.refused is not None:
             return Submitted(
@@ -230,17 +242,17 @@ class PlatformDouble:
         **fields: object,
     ) -> None:
         """Dispatches a job."""
-        job = Job(
-            route=self.routes[connection_id],
-            space_id=self.space_ids[ref],
-            connection_id=connection_id,
-            request_id=request_id,
-            attempt=attempt,
-            **{
-                "payload": '{"prompt": "hello", "parameters": {}}',
-                "remaining_ms": 60_000,
+        base = {"payload": '{"prompt": "hello", "parameters": {}}', "remaining_ms": 60_000}
+        job = Job.model_validate(
+            {
+                "route": self.routes[connection_id],
+                "space_id": self.space_ids[ref],
+                "connection_id": connection_id,
+                "request_id": request_id,
+                "attempt": attempt,
+                **base,
                 **fields,
-            },
+            }
         )
         await self.bus.publish(job)
 
@@ -284,6 +296,9 @@ class PlatformDouble:
         event = SpaceEvent.model_validate({"space_id": self.space_ids[ref], **fields})
         await self.bus.publish(event)
 
+    async def tell_access_changed(self, principal_id: str) -> None:
+        await self.bus.publish(AccessChanged(what="principal", changed_id=principal_id))
+
     async def ask(self, subject: str, body: bytes) -> bytes:
         """A request with an explicit subject; the raw answer."""
         return (await self.bus.request_bytes(subject, body)).body
@@ -314,8 +329,8 @@ class PlatformDouble:
         return event
 
 
-def principal() -> Principal:
-    return Principal(principal_id=new_id(), kind=PrincipalKind.API_KEY, tenant_id=TENANT)
+def principal(kind: PrincipalKind = PrincipalKind.API_KEY) -> Principal:
+    return Principal(principal_id=new_id(), kind=kind, tenant_id=TENANT)
 
 
 def space(name: str, space_id: str) -> Space:

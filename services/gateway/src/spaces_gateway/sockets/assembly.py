@@ -39,14 +39,14 @@ class GatewaySockets:
         events = EventStore(s.bus, s.clock, s.metrics)
         endings = Endings(s.bus, s.clock)
         identity = Identity(s.gateway_id, version("spaces-gateway"))
-        workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
+        self.workers = workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
         self.fanout = fanout = Fanout(s.bus, s.waiters, s.metrics)
         hints = QueueHints(s.clock, s.waiters, fanout)
-        self._clients = ClientHub(s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints))
+        self.clients = ClientHub(s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints))
         self.worker_socket: App = WorkerSocketApp(workers)
-        self.client_socket: App = ClientSocketApp(self._clients)
+        self.client_socket: App = ClientSocketApp(self.clients)
         self._routes = subscriptions(
-            s.gateway_id, Handlers(s.access, s.waiters, workers, self._clients)
+            s.gateway_id, Handlers(s.access, s.waiters, workers, self.clients)
         )
         beats = Loop("gateway_beat", workers.beat, GATEWAY_BEAT_S, s.clock, s.loop_metrics)
         heartbeats = Loop(
@@ -59,7 +59,7 @@ class GatewaySockets:
             beats,
             heartbeats,
             workers,
-            self._clients,
+            self.clients,
         ]
 
     def routes(self) -> Sequence[Route]:
@@ -74,7 +74,7 @@ class GatewaySockets:
         self, request: RequestView, after: After
     ) -> AsyncIterator[ServerSentEvent]:
         """What `GET /api/requests/{id}/events` sends; ends after `finished`, and when the gateway drains."""
-        return stream_request_events(self._clients, request, after)
+        return stream_request_events(self.clients, request, after)
 
 
 def build_sockets(services: Services) -> GatewaySockets:

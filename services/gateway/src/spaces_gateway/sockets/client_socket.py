@@ -84,7 +84,7 @@ class ClientSocket:
     def on_text(self, text: str) -> None:
         self._perform(self.session.frame(text))
 
-    def on_binary(self) -> None:
+    def on_binary(self, data: bytes) -> None:
         self._perform(self.session.bad_frame(_BINARY))
 
     def on_writable(self) -> None:

@@ -7,7 +7,7 @@ import structlog
 
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
-from spaces_chassis.errors import ProblemError, UnavailableError
+from spaces_chassis.errors import ProblemError
 from spaces_contracts.connections import ConnectionEnded
 
 FIRST_PAUSE_S = 0.1
@@ -41,12 +41,12 @@ class Endings:
             batch = [cid for cid, how in self._untold.items() if how is clean][:MAX_TOLD]
             try:
                 await self._bus.request(ConnectionEnded(connection_ids=batch, clean=clean))
-            except UnavailableError as error:
-                log.warning("connection_ends_not_told", count=len(batch), problem=str(error))
-                await self._clock.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                continue
-            except ProblemError as error:  # refused: asking again would not help
+            except ProblemError as error:
+                if error.problem.kind.retry:
+                    log.warning("connection_ends_not_told", count=len(batch), problem=str(error))
+                    await self._clock.sleep(pause_s)
+                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                    continue
                 log.error("connection_ends_refused", count=len(batch), problem=str(error))
             pause_s = FIRST_PAUSE_S
             for connection_id in batch:

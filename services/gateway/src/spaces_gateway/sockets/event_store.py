@@ -73,7 +73,7 @@ class EventStore:
         self._entries[token] = entry
         self._publish(token, entry)
         if self._check is None:
-            self._check = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._overdue)
+            self._check = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self.look)
 
     def _publish(self, token: str, entry: Entry) -> None:
         entry.sent_at = self._clock.monotonic()
@@ -100,7 +100,10 @@ class EventStore:
         self._stored.inc()
         entry.done(True)
 
-    def _overdue(self) -> None:
+    def look(self) -> None:
+        """Publishes again what is overdue, and gives up what is hopeless; runs while something is on its way."""
+        if self._check is not None:
+            self._check.cancel()
         now = self._clock.monotonic()
         for token, entry in list(self._entries.items()):
             if now - entry.first_at >= GIVE_UP_AFTER_S:
@@ -115,7 +118,7 @@ class EventStore:
                     entry.late()
         self._check = None
         if self._entries:
-            self._check = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._overdue)
+            self._check = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self.look)
 
     # Part
 

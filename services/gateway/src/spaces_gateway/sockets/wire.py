@@ -11,6 +11,7 @@ Chosen over wsproto by conformance and load, see ADR-0002. What it changes:
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -38,7 +39,7 @@ class Sink(Protocol):
 
     def on_text(self, text: str) -> None: ...
 
-    def on_binary(self) -> None: ...
+    def on_binary(self, data: bytes) -> None: ...
 
     def on_writable(self) -> None: ...
 
@@ -99,6 +100,9 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = CLOSE_TIMEOUT_S
         self.sink: Sink | None = None
         self.reading_held = False
+        self.unread: deque[str] = (
+            deque()
+        )  # came in one read with the frame after which reading was held
 
     # Transport
 
@@ -135,14 +139,17 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
         if self.curr_msg_data_type == "bytes":
-            self.sink.on_binary()
+            self.sink.on_binary(data)
             return
         try:
             text = str(data, "utf-8")
         except UnicodeDecodeError:
             self.close(1007, "not UTF-8")
             return
-        self.sink.on_text(text)
+        if self.reading_held:
+            self.unread.append(text)
+        else:
+            self.sink.on_text(text)
 
     # Wire
 
@@ -187,8 +194,12 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.reading_held:
-            self.reading_held = False
+        if not self.reading_held:
+            return
+        self.reading_held = False
+        while self.unread and not self.reading_held and self.sink is not None and not self.closing:
+            self.sink.on_text(self.unread.popleft())
+        if not self.reading_held and not self.disconnected:
             self.transport.resume_reading()
 
 

@@ -11,7 +11,6 @@ from spaces_chassis.errors import (
     BusUnavailable,
     NoResponders,
     ProblemError,
-    UnavailableError,
 )
 from spaces_contracts.access import Authenticate
 from spaces_contracts.connections import Attach, ControlAction, ControlConnection
@@ -84,7 +83,7 @@ class WorkerSocket:
     def on_text(self, text: str) -> None:
         self._perform(self.session.frame(text, self._hub.clock.monotonic()))
 
-    def on_binary(self) -> None:
+    def on_binary(self, data: bytes) -> None:
         self._perform(self.session.bad_frame(_BINARY))
 
     def on_writable(self) -> None:
@@ -201,12 +200,12 @@ class WorkerSocket:
     async def _attach(self, command: Attach) -> None:
         try:
             reply = await self._hub.bus.request(command, timeout_s=ATTACH_S)
-        except NoResponders as refused:
-            effects = self.session.attach_failed(refused.problem, certain=True)
-        except UnavailableError as failed:
-            effects = self.session.attach_failed(failed.problem, certain=False)
-        except ProblemError as refused:
-            effects = self.session.attach_failed(refused.problem, certain=True)
+        except NoResponders as failed:
+            effects = self.session.attach_failed(failed.problem, certain=True)
+        except ProblemError as failed:
+            # A failure that may pass leaves open what was done; a refusal does not.
+            certain = not failed.problem.kind.retry
+            effects = self.session.attach_failed(failed.problem, certain=certain)
         else:
             self._visit.identified()
             effects = self.session.attached(reply.verdicts)
