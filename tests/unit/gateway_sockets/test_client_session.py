@@ -1,0 +1,181 @@
+"""The client socket's rules, without a socket."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.client_socket import After
+from spaces_contracts.problems import Code, Problem
+from spaces_gateway.sockets.client_session import (
+    MAX_BAD_FRAMES,
+    MAX_EARLY,
+    Authenticate,
+    CancelWork,
+    ClientSession,
+    Pause,
+    Resume,
+    SubmitWork,
+    Unwatch,
+    WatchRequest,
+    WatchSpace,
+)
+from spaces_gateway.sockets.effects import Close, Send
+from spaces_gateway.sockets.limits import SocketLimits
+
+REQUEST, SPACE = "r" * 26, "s" * 26
+
+
+def frame(type: str, **fields: Any) -> str:
+    return json.dumps({"type": type, **fields})
+
+
+def sent(effects: list[Any]) -> list[dict[str, Any]]:
+    return [json.loads(effect.frame) for effect in effects if isinstance(effect, Send)]
+
+
+def principal(kind: PrincipalKind = PrincipalKind.API_KEY) -> Principal:
+    return Principal(principal_id="p" * 26, kind=kind)
+
+
+def ready(**limits: Any) -> ClientSession:
+    session = ClientSession(SocketLimits(**limits))
+    session.frame(frame("auth", token="k"))
+    session.authenticated(principal())
+    return session
+
+
+def submit(ref: str = "1") -> str:
+    return frame("submit", ref=ref, space="demo", prompt="p")
+
+
+def test_the_first_frame_is_auth_with_a_ticket_or_a_token() -> None:
+    session = ClientSession(SocketLimits())
+    assert sent(session.frame(submit()))[0]["code"] == "unauthenticated"
+    (refused,) = sent(session.frame(frame("auth")))
+    assert refused["message"] == "`auth` holds neither a ticket nor a token."
+    assert session.frame(frame("auth", ticket="t")) == [Authenticate("t", None)]
+    (told,) = sent(session.authenticated(principal()))
+    assert told == {"type": "ready", "principal_id": "p" * 26, "protocol": "spaces.v1.json"}
+    (again,) = sent(session.frame(frame("auth", token="k")))
+    assert again["code"] == "malformed_frame"
+
+
+def test_frames_behind_auth_wait_for_the_answer_and_are_bounded() -> None:
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    assert session.frame(frame("ping", id=1)) != []
+    for n in range(MAX_EARLY):
+        assert session.frame(frame("cancel", request_id=REQUEST, ref=str(n))) == []
+    assert session.frame(frame("cancel", request_id=REQUEST)) == [
+        Close(1008, "too many frames before ready")
+    ]
+    effects = session.authenticated(principal())
+    assert [e.ref for e in effects if isinstance(e, CancelWork)] == [
+        str(n) for n in range(MAX_EARLY)
+    ]
+
+
+def test_a_refused_credential_closes() -> None:
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    effects = session.refused(Problem(code=Code.TOKEN_REVOKED, message="revoked"))
+    assert sent(effects)[0]["code"] == "token_revoked"
+    assert effects[-1] == Close(4401, "token_revoked")
+
+
+def test_a_worker_token_is_refused() -> None:
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    effects = session.authenticated(principal(PrincipalKind.WORKER_TOKEN))
+    assert sent(effects)[0]["code"] == "forbidden"
+    assert effects[-1] == Close(4403, "forbidden")
+    assert session.principal is None
+
+
+def test_an_answer_after_the_socket_closed_does_nothing() -> None:
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    session.closed()
+    assert session.authenticated(principal()) == []
+    assert session.refused(Problem(code=Code.FORBIDDEN)) == []
+    assert session.frame(submit()) == []
+
+
+def test_watching_and_unwatching() -> None:
+    session = ready()
+    after = {"attempt": 1, "n": 3}
+    assert session.frame(frame("subscribe", request_id=REQUEST, after=after, ref="x")) == [
+        WatchRequest(REQUEST, After(attempt=1, n=3), "x")
+    ]
+    assert session.frame(frame("subscribe", space_id=SPACE)) == [WatchSpace(SPACE, None)]
+    assert session.frame(frame("subscribe", space_id=SPACE)) == []
+    assert session.frame(frame("subscribe", request_id=REQUEST)) == [
+        WatchRequest(REQUEST, After(), None)
+    ]
+    assert session.frame(frame("unsubscribe", request_id=REQUEST)) == [Unwatch(request_id=REQUEST)]
+    assert session.frame(frame("unsubscribe", request_id=REQUEST)) == []
+    assert session.frame(frame("unsubscribe", space_id=SPACE)) == [Unwatch(space_id=SPACE)]
+    (refused,) = sent(session.frame(frame("subscribe")))
+    assert refused["message"] == "subscribe: give a request_id or a space_id."
+
+
+def test_a_failed_watch_is_forgotten_and_told() -> None:
+    session = ready()
+    session.frame(frame("subscribe", request_id=REQUEST))
+    problem = Problem(code=Code.REQUEST_NOT_FOUND)
+    (told,) = sent(session.watch_failed(problem, ref="x", request_id=REQUEST, space_id=None))
+    assert (told["ref"], told["request_id"], told["code"]) == ("x", REQUEST, "request_not_found")
+    assert session.requests == set()
+
+
+@given(st.lists(st.sampled_from(["submit", "done", "failed", "over"]), max_size=60))
+def test_submits_and_watches_stay_within_their_bounds(steps: list[str]) -> None:
+    session = ready(submits=3, subscriptions=6)
+    waiting: list[str] = []
+    watched: list[str] = []
+    paused = False
+    for n, step in enumerate(steps):
+        effects: list[Any] = []
+        if step == "submit" and not paused:
+            effects = session.frame(submit(str(n)))
+            if any(isinstance(effect, SubmitWork) for effect in effects):
+                waiting.append(str(n))
+            else:
+                assert len(waiting) + len(watched) >= 6
+                assert sent(effects)[0]["ref"] == str(n)
+        elif step in ("done", "failed") and waiting:
+            request_id = waiting.pop()
+            effects = session.submit_done(request_id if step == "done" else None)
+            if step == "done":
+                watched.append(request_id)
+        elif step == "over" and watched:
+            session.over(watched.pop())
+        paused = paused or any(isinstance(effect, Pause) for effect in effects)
+        paused = paused and not any(isinstance(effect, Resume) for effect in effects)
+        assert len(waiting) <= 3
+        assert len(waiting) + len(watched) <= 6
+        assert paused or len(waiting) < 3
+
+
+def test_bad_frames_are_bounded() -> None:
+    session = ready()
+    effects: list[Any] = []
+    for _ in range(MAX_BAD_FRAMES):
+        assert not any(isinstance(effect, Close) for effect in effects)
+        effects = session.frame("{")
+    assert effects[-1] == Close(4400, "malformed_frame")
+
+
+def test_going_away_and_the_missing_first_frame() -> None:
+    session = ClientSession(SocketLimits())
+    effects = session.first_frame_missing()
+    assert sent(effects)[0]["message"] == "No `auth` came in time."
+    assert effects[-1] == Close(4408, "first_frame_timeout")
+    session = ready()
+    assert session.first_frame_missing() == []
+    effects = session.go_away(0.5)
+    assert sent(effects) == [{"type": "goaway", "reconnect_after_s": 0.5}]
+    assert effects[-1] == Close(1012, "going_away")
