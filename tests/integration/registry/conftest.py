@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,7 +87,7 @@ async def running(parts: Sequence[Part]) -> AsyncIterator[None]:
 @pytest.fixture
 async def registry(settings: RegistrySettings) -> AsyncIterator[Registry]:
     """One registry, whose clock and loops only a test turns."""
-    registry = Registry(settings, ManualClock())
+    registry = Registry(settings, ManualClock(datetime.now(UTC)))
     async with running([part for part in registry.parts if not isinstance(part, Loop)]):
         yield registry
 

@@ -1,6 +1,7 @@
 """Who was heard, who is doubted, who dies: on real servers, with the process's clock turned by hand."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import asyncpg
@@ -252,7 +253,7 @@ async def test_of_two_registries_that_see_a_death_one_ends_it(
     world: World, settings: RegistrySettings, tables: Tables
 ) -> None:
     await attached(world)
-    clock = ManualClock()
+    clock = ManualClock(datetime.now(UTC))
     second = Registry(settings, clock)
     async with running([part for part in second.parts if not isinstance(part, Loop)]):
         for _ in range(RESTED):
@@ -279,7 +280,7 @@ async def test_one_registry_shows_the_connections_by_state(
     world: World, settings: RegistrySettings
 ) -> None:
     await attached(world)
-    second = Registry(settings, ManualClock())
+    second = Registry(settings, ManualClock(datetime.now(UTC)))
     async with running([part for part in second.parts if not isinstance(part, Loop)]):
         assert await world.registry.gauges.step()
         assert not await second.gauges.step()

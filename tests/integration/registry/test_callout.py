@@ -1,0 +1,378 @@
+"""Direct workers: what the callout lets in, what they reach, and what they do not, on a real broker."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from spaces_chassis.bus import listen
+from spaces_chassis.lifecycle import Loop
+from spaces_chassis.testing import ManualClock, Signal
+from spaces_contracts.access import PrincipalKind, RevokeCredential
+from spaces_contracts.connections import AgentInfo, Attached, ConnectionState, EdgeAttach
+from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
+from spaces_contracts.requests import EventKind, JobEvent, JobResult, RequestState
+from spaces_contracts.spaces import Space, UpdateSpace
+from spaces_registry.app import Registry
+from spaces_registry.keys import sha256_of
+from spaces_registry.settings import RegistrySettings
+from tests.integration.registry.conftest import World, running
+from tests.support.eventually import eventually
+from tests.support.servers import RunningNats
+
+
+async def quiet(_error: Exception) -> None:
+    """Refusals come here; the tests look at what did not happen."""
+
+
+async def settled(client: Client) -> None:
+    # The client's flush() overtakes a buffered SUB unless the loop has turned once.
+    await asyncio.sleep(0)
+    await client.flush()
+
+
+async def dial(server: RunningNats, user: str, password: str) -> Client:
+    return await nats.connect(
+        server.url,
+        user=user,
+        password=password,
+        name="spaces-worker",
+        inbox_prefix=f"_INBOX.{user.split(':')[0]}".encode(),
+        error_cb=quiet,
+        allow_reconnect=False,
+    )
+
+
+async def let_in(server: RunningNats, user: str, password: str) -> bool:
+    try:
+        client = await dial(server, user, password)
+    except (NatsError, OSError):
+        return False
+    connected = client.is_connected
+    await client.close()
+    return connected
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A direct worker's session with the broker."""
+
+    client: Client
+    space: Space
+    token: str
+    connection_id: str
+
+    async def attach(self, connection_id: str | None = None) -> Attached:
+        command = EdgeAttach(
+            connection_id=connection_id or self.connection_id,
+            token_sha256=sha256_of(self.token),
+            ref="chat",
+            instance_id=new_id(),
+            instance_secret_sha256=sha256_of("secret"),
+            agent=AgentInfo(version="1"),
+        )
+        answer = await self.client.request(command.address(), command.encode(), timeout=5)
+        return Attached.model_validate_json(answer.data)
+
+
+@pytest.fixture
+async def direct(world: World, nats_server: RunningNats) -> AsyncIterator[Direct]:
+    space = await world.space("chat")
+    token = await world.token("chat")
+    connection_id = new_id()
+    client = await dial(nats_server, f"{connection_id}:chat", token)
+    yield Direct(client, space, token, connection_id)
+    await client.close()
+
+
+async def test_a_direct_worker_attaches_and_is_reached_on_its_own_subjects(
+    direct: Direct, world: World
+) -> None:
+    (verdict,) = (await direct.attach()).verdicts
+    assert verdict.problem is None
+    assert verdict.space_id == direct.space.space_id
+    (listed,) = await world.connections()
+    assert (listed.connection_id, listed.gateway_id) == (direct.connection_id, None)
+    jobs: Signal[bytes] = Signal()
+
+    async def take(message: Msg) -> None:
+        jobs.send(message.data)
+
+    down = f"wk.{direct.space.space_id}.{direct.connection_id}.d"
+    await direct.client.subscribe(f"{down}.>", cb=take)
+    await settled(direct.client)
+    world.bus.publish_bytes(f"{down}.job", b"work")
+    assert await jobs.next() == b"work"
+
+
+async def test_a_result_goes_up_with_its_way_back(direct: Direct, world: World) -> None:
+    result = JobResult(
+        space_id=direct.space.space_id,
+        connection_id=direct.connection_id,
+        request_id=new_id(),
+        attempt=1,
+        state=RequestState.SUCCEEDED,
+    )
+    heard: Signal[str | None] = Signal()
+    route = listen(JobResult.subject.pattern, lambda delivery: heard.send(delivery.reply_to))
+    subscription = await world.bus.subscribe(route)
+    down = f"wk.{direct.space.space_id}.{direct.connection_id}.d.ack"
+    acks: Signal[bytes] = Signal()
+
+    async def acknowledged(message: Msg) -> None:
+        acks.send(message.data)
+
+    await direct.client.subscribe(down, cb=acknowledged)
+    await settled(direct.client)
+    await direct.client.publish(result.address(), result.encode(), reply=down)
+    reply_to = await heard.next()
+    assert reply_to is not None
+    world.bus.publish_bytes(reply_to, b"stored")
+    assert await acks.next() == b"stored"
+    await subscription.stop()
+
+
+async def test_a_chunk_lands_in_the_event_stream_and_its_receipt_comes_back(
+    direct: Direct, world: World
+) -> None:
+    await world.bus.ensure_event_stream()
+    event = JobEvent(
+        space_id=direct.space.space_id,
+        connection_id=direct.connection_id,
+        request_id=new_id(),
+        kind=EventKind.CHUNK,
+        attempt=1,
+        n=1,
+        count=1,
+        data_json='["a"]',
+    )
+    receipt = await direct.client.request(event.address(), event.encode(), timeout=5)
+    assert json.loads(receipt.data)["stream"] == "EVT"
+    kept = await world.bus.replay(f"evt.{event.space_id}.{event.request_id}")
+    assert [body for _, body in kept] == [event.encode()]
+
+
+async def test_the_broker_tells_of_a_direct_worker_that_left(direct: Direct, world: World) -> None:
+    await direct.attach()
+    await direct.client.close()
+
+    async def suspect() -> bool:
+        (connection,) = await world.connections()
+        return connection.state is ConnectionState.SUSPECT
+
+    await eventually(suspect)
+
+
+SPACE, OTHER, REQUEST = "{space}", new_id(), new_id()
+MINE = "{connection}"
+PUBLISHES = [
+    f"wk.{SPACE}.{OTHER}.u.result",
+    f"wk.{SPACE}.{OTHER}.u.hb",
+    f"wk.{SPACE}.{OTHER}.u.bye",
+    f"wk.{SPACE}.{OTHER}.u.chunk.{REQUEST}",
+    f"wk.{OTHER}.{MINE}.u.result",
+    f"wk.{OTHER}.{MINE}.u.chunk.{REQUEST}",
+    f"wk.{OTHER}.{OTHER}.u.started",
+    f"wk.{SPACE}.{MINE}.d.job",
+    f"wk.{SPACE}.{OTHER}.d.kick",
+    f"wk.{SPACE}.{MINE}",
+    f"evt.{SPACE}.{REQUEST}",
+    f"fin.{SPACE}.{REQUEST}",
+    f"sev.{SPACE}",
+    "rpc.reg.authenticate",
+    "rpc.reg.space_list",
+    "rpc.reg.attach",
+    "rpc.reg.credential_create",
+    "rpc.reg.connection_suspected",
+    "rpc.sched.submit",
+    "rpc.sched.cancel",
+    "rpc.sched.announce",
+    f"hb.gw.{OTHER}",
+    f"hb.sched.{OTHER}",
+    f"gw.{OTHER}.ctl",
+    f"gw.{OTHER}.wk.{OTHER}.kick",
+    f"reg.changed.space.{OTHER}",
+    f"edge.{OTHER}.attach",
+    f"edge.{MINE}.detach",
+    f"_INBOX.{OTHER}.x",
+    "$JS.API.INFO",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.DELETE.EVT",
+    "$JS.API.STREAM.PURGE.EVT",
+    "$JS.API.DIRECT.GET.EVT",
+    "$SYS.REQ.USER.AUTH",
+    "$SYS.REQ.SERVER.PING",
+    "$SYS.REQ.ACCOUNT.CORE.CONNZ",
+]
+SUBSCRIPTIONS = [
+    ">",
+    "*.>",
+    "wk.>",
+    f"wk.{SPACE}.>",
+    f"wk.{SPACE}.*.d.>",
+    f"wk.{SPACE}.{OTHER}.d.>",
+    f"wk.{OTHER}.{MINE}.d.>",
+    f"wk.{SPACE}.{MINE}.u.>",
+    "evt.>",
+    f"evt.{SPACE}.{REQUEST}",
+    f"fin.{SPACE}.*",
+    "rpc.>",
+    f"gw.{OTHER}.>",
+    "_INBOX.>",
+    f"_INBOX.{OTHER}.>",
+    "$SYS.>",
+    "$JS.>",
+    "reg.changed.>",
+]
+
+
+def filled(template: str, direct: Direct) -> str:
+    return template.format(space=direct.space.space_id, connection=direct.connection_id)
+
+
+async def test_a_direct_worker_speaks_for_nobody_else(direct: Direct, world: World) -> None:
+    """37 subjects in one go: what one of them let through would be heard."""
+    heard: list[str] = []
+    subscriptions = [
+        await world.bus.subscribe(listen(pattern, lambda delivery: heard.append(delivery.subject)))
+        for pattern in (
+            "wk.>",
+            "evt.>",
+            "fin.>",
+            "sev.>",
+            "rpc.>",
+            "hb.>",
+            "gw.>",
+            "reg.>",
+            "edge.>",
+        )
+    ]
+    for template in PUBLISHES:
+        await direct.client.publish(
+            filled(template, direct), b"{}", reply=f"_INBOX.{direct.connection_id}.r"
+        )
+    # The same session's allowed beat comes last: when it is heard, all before it was judged.
+    beat = f"wk.{direct.space.space_id}.{direct.connection_id}.u.hb"
+    await direct.client.publish(beat, b"{}")
+    await eventually(lambda: beat in heard)
+    assert [one for one in heard if one != beat and not one.endswith(".kick")] == []
+    for subscription in subscriptions:
+        await subscription.stop()
+
+
+@pytest.mark.parametrize("template", SUBSCRIPTIONS)
+async def test_a_direct_worker_listens_to_nobody_else(
+    template: str, direct: Direct, world: World
+) -> None:
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    await direct.client.subscribe(filled(template, direct), cb=hear)
+    await settled(direct.client)
+    space_id = direct.space.space_id
+    for subject in (
+        f"evt.{space_id}.{REQUEST}",
+        f"fin.{space_id}.{REQUEST}",
+        f"wk.{space_id}.{OTHER}.d.job",
+        f"wk.{OTHER}.{direct.connection_id}.d.job",
+        f"wk.{space_id}.{direct.connection_id}.u.result",
+        f"gw.{OTHER}.ctl",
+        f"reg.changed.space.{OTHER}",
+    ):
+        world.bus.publish_bytes(subject, b"{}")
+    await world.bus.flush()
+    await settled(direct.client)
+    assert heard == []
+
+
+async def test_who_has_no_right_to_a_space_is_not_let_in(
+    world: World, nats_server: RunningNats
+) -> None:
+    space = await world.space("chat")
+    await world.space("other")
+    token = await world.token("chat")
+    key = await world.key(PrincipalKind.API_KEY)
+    revoked = await world.token("chat")
+    await world.bus.request(
+        RevokeCredential(actor=world.admin, principal_id=(await world.who(revoked)).principal_id)
+    )
+    cid = new_id()
+    assert await let_in(nats_server, f"{cid}:chat", token)
+    assert await let_in(nats_server, f"{cid}:default/chat", token)
+    assert await let_in(nats_server, f"{cid}:{space.space_id}", token)
+    for user, password in (
+        (f"{cid}:chat", "spw_unknown"),
+        (f"{cid}:chat", ""),
+        (f"{cid}:chat", key),
+        (f"{cid}:chat", revoked),
+        (f"{cid}:other", token),
+        (f"{cid}:nowhere", token),
+        (f"{cid}:", token),
+        (cid, token),
+        ("x.>:chat", token),
+        ("*:chat", token),
+        (":chat", token),
+        ("registry", token),
+        ("gateway", token),
+    ):
+        assert not await let_in(nats_server, user, password), user
+
+
+async def test_a_direct_worker_of_a_disabled_space_is_let_in_to_hear_why_it_is_refused(
+    direct: Direct, world: World
+) -> None:
+    await world.bus.request(
+        UpdateSpace(actor=world.admin, space_id=direct.space.space_id, enabled=False)
+    )
+    (verdict,) = (await direct.attach()).verdicts
+    assert verdict.problem is not None
+    assert verdict.problem.code is Code.SPACE_DISABLED
+
+
+async def test_nobody_dials_with_the_connection_of_another_worker(
+    direct: Direct, world: World, nats_server: RunningNats
+) -> None:
+    await direct.attach()
+    thief = await world.token("chat")
+    assert not await let_in(nats_server, f"{direct.connection_id}:chat", thief)
+    assert await let_in(nats_server, f"{direct.connection_id}:chat", direct.token)
+
+
+async def test_with_two_registries_each_worker_gets_one_answer(
+    world: World, settings: RegistrySettings, nats_server: RunningNats
+) -> None:
+    await world.space("chat")
+    token = await world.token("chat")
+    second = Registry(settings, ManualClock(datetime.now(UTC)))
+    async with running([part for part in second.parts if not isinstance(part, Loop)]):
+        results = await asyncio.gather(
+            *(let_in(nats_server, f"{new_id()}:chat", token) for _ in range(20))
+        )
+    assert results == [True] * 20
+    counted = [
+        one.metrics.registry.get_sample_value("spaces_auth_callouts_total", {"outcome": "admitted"})
+        or 0
+        for one in (world.registry, second)
+    ]
+    assert sum(counted) == 20
+    assert min(counted) > 0
+
+
+async def test_a_refused_direct_worker_is_counted_by_reason(
+    world: World, nats_server: RunningNats
+) -> None:
+    await world.space("chat")
+    assert not await let_in(nats_server, f"{new_id()}:chat", "spw_unknown")
+    metrics = world.registry.metrics.registry
+    outcome = {"outcome": Code.TOKEN_INVALID.value}
+    assert metrics.get_sample_value("spaces_auth_callouts_total", outcome) == 1

@@ -1,0 +1,102 @@
+"""What an actor may do."""
+
+import pytest
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.problems import Code
+from spaces_registry import actors
+
+ADMIN, API_KEY, TOKEN = PrincipalKind.ADMIN, PrincipalKind.API_KEY, PrincipalKind.WORKER_TOKEN
+OURS, THEIRS = "a" * 20, "b" * 20
+SPACE, OTHER = "s" * 20, "t" * 20
+
+
+def actor(kind: PrincipalKind, tenant_id: str | None = OURS) -> Principal:
+    return Principal(
+        principal_id="p" * 20,
+        kind=kind,
+        tenant_id=None if kind is ADMIN else tenant_id,
+        space_ids=[SPACE] if kind is TOKEN else [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "tenant_id", "sees"),
+    [
+        (ADMIN, OURS, True),
+        (ADMIN, THEIRS, True),
+        (ADMIN, None, True),
+        (API_KEY, OURS, True),
+        (API_KEY, THEIRS, False),
+        (API_KEY, None, False),
+    ],
+)
+def test_who_sees_a_tenant(kind: PrincipalKind, tenant_id: str | None, sees: bool) -> None:
+    assert actors.sees_tenant(actor(kind), tenant_id) is sees
+
+
+def test_who_belongs_nowhere_sees_nothing() -> None:
+    nobody = actor(API_KEY, tenant_id=None)
+    assert not actors.sees_tenant(nobody, None)
+    assert actors.tenant_filter(nobody) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "tenant_id", "space_id", "sees"),
+    [
+        (ADMIN, THEIRS, OTHER, True),
+        (API_KEY, OURS, OTHER, True),
+        (API_KEY, THEIRS, SPACE, False),
+        (TOKEN, THEIRS, SPACE, True),
+        (TOKEN, OURS, OTHER, False),
+    ],
+)
+def test_who_sees_a_space(kind: PrincipalKind, tenant_id: str, space_id: str, sees: bool) -> None:
+    assert actors.sees_space(actor(kind), tenant_id, space_id) is sees
+
+
+@pytest.mark.parametrize(
+    ("kind", "issued", "may"),
+    [
+        (ADMIN, ADMIN, True),
+        (ADMIN, API_KEY, True),
+        (ADMIN, TOKEN, True),
+        (API_KEY, ADMIN, False),
+        (API_KEY, API_KEY, True),
+        (API_KEY, TOKEN, True),
+        (TOKEN, ADMIN, False),
+        (TOKEN, API_KEY, False),
+        (TOKEN, TOKEN, False),
+    ],
+)
+def test_who_issues_what(kind: PrincipalKind, issued: PrincipalKind, may: bool) -> None:
+    if may:
+        actors.require_issuer(actor(kind), issued)
+    else:
+        with pytest.raises(ProblemError) as error:
+            actors.require_issuer(actor(kind), issued)
+        assert error.value.problem.code is Code.FORBIDDEN
+
+
+@pytest.mark.parametrize("kind", [API_KEY, TOKEN])
+def test_only_an_admin_is_an_admin(kind: PrincipalKind) -> None:
+    actors.require_admin(actor(ADMIN))
+    with pytest.raises(ProblemError) as error:
+        actors.require_admin(actor(kind))
+    assert error.value.problem.code is Code.FORBIDDEN
+
+
+def test_new_things_go_where_their_maker_belongs() -> None:
+    assert actors.chosen_tenant(actor(API_KEY), None) == OURS
+    assert actors.chosen_tenant(actor(API_KEY), OURS) == OURS
+    assert actors.chosen_tenant(actor(ADMIN), None) == actors.DEFAULT_TENANT_ID
+    assert actors.chosen_tenant(actor(ADMIN), THEIRS) == THEIRS
+    with pytest.raises(ProblemError) as error:
+        actors.chosen_tenant(actor(API_KEY), THEIRS)
+    assert error.value.problem.code is Code.TENANT_NOT_FOUND
+
+
+def test_lists_are_limited_to_ones_own() -> None:
+    assert actors.tenant_filter(actor(ADMIN)) is None
+    assert actors.tenant_filter(actor(API_KEY)) == OURS
