@@ -7,6 +7,7 @@ Known edges of nats-py 2.16 and what is done about them here:
   buffered at the moment of the cut is thrown away.
 - Most `-ERR`s close the connection for good: `closed_cb` reports it, and the process ends and is restarted.
 - A server that offers no TLS is spoken to in the clear, password included: `_Client` refuses it.
+- After a refused TLS handshake the client waits for ever: `_Client` forgets that connection.
 - Leaving a frozen server waits for unsent bytes to be taken: `_Client` drops the socket instead.
 """
 
@@ -185,6 +186,13 @@ class _Client(Client):
         if initial_connection and self._wants_tls and not info.get("tls_required"):
             raise nats.errors.Error("nats: the server offers no TLS, and TLS was asked for")
         await super()._process_info(info, initial_connection)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if status == Client.DISCONNECTED and self._writer is not None:
+            # An attempt to connect failed. Waiting for the end of a refused TLS handshake would never end.
+            self.drop()
+            self._transport = None
+        await super()._close(status, do_cbs)
 
     async def _process_op_err(self, e: Exception) -> None:
         self.drop()
