@@ -72,6 +72,7 @@ class PlatformDouble:
         self.ended_refusals = 0  # so many ConnectionEnded are not answered in time
         self.suspected: list[str] = []
         self.beats: list[GatewayBeat] = []
+        self.doubted: list[str] = []
         self.lost: dict[str, Problem] = {}
         self.controls: list[ControlConnection] = []
         self.answers: list[JobAnswer] = []
@@ -152,6 +153,8 @@ class PlatformDouble:
 
     async def _beat(self, beat: GatewayBeat) -> GatewayBeatReply:
         self.beats.append(beat)
+        if self.doubted:
+            return GatewayBeatReply(doubted=self.doubted)
         if self.lost:
             return GatewayBeatReply(ended=list(self.lost), problem=next(iter(self.lost.values())))
         return GatewayBeatReply()

@@ -100,6 +100,20 @@ async def test_a_beat_tells_how_many_are_held_and_learns_which_leases_are_lost(
     assert platform.ended == []  # the registry knows
 
 
+async def test_a_gateway_vouches_for_doubted_connections_that_it_hears(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    heard, silent = await connect(gateway, "/ws/worker"), await connect(gateway, "/ws/worker")
+    alive = (await heard.registered("a"))["connection_id"]
+    dead = (await silent.registered("b"))["connection_id"]
+    platform.doubted = [alive, dead, new_id()]
+    await gateway.sockets.workers.beat()
+    age(gateway, 5)
+    await heard.quiet()
+    await gateway.sockets.workers.beat()
+    assert platform.beats[-1].held == [alive]
+
+
 async def test_cancels_drains_and_kicks_reach_the_worker(
     gateway: Gateway, platform: PlatformDouble, connect: Connect
 ) -> None:

@@ -8,8 +8,9 @@ import structlog
 
 from spaces_chassis.bus import Bus, Delivery
 from spaces_chassis.clock import Clock
-from spaces_chassis.errors import ProblemError
+from spaces_chassis.errors import ProblemError, UnavailableError
 from spaces_contracts.connections import (
+    SUSPECT_AFTER_S,
     ConnectionSuspected,
     DrainConnection,
     GatewayBeat,
@@ -59,6 +60,8 @@ class WorkerHub:
         self.endings = endings
         self.sockets: set[WorkerSocket] = set()
         self._by_connection: dict[str, WorkerSocket] = {}
+        self._suspected: set[str] = set()  # and not told yet
+        self._doubted: list[str] = []  # by others, as the last beat's answer said
 
     def hold(self, connection_id: str, socket: "WorkerSocket") -> None:
         """Messages for the connection go to this socket."""
@@ -95,11 +98,11 @@ class WorkerHub:
     async def tick(self) -> None:
         """Each second: pings what is quiet, suspects what stays quiet, closes what is dead."""
         now = self.clock.monotonic()
-        suspected: list[str] = []
         for socket in list(self.sockets):
-            suspected += socket.tick(now)
-        if suspected:
-            await self.bus.publish(ConnectionSuspected(connection_ids=suspected))
+            self._suspected.update(socket.tick(now))
+        if self._suspected and self.bus.connected:
+            await self.bus.publish(ConnectionSuspected(connection_ids=sorted(self._suspected)))
+            self._suspected.clear()
 
     async def beat(self) -> None:
         """Each 3 s: renews the lease of all sockets, and drops those whose lease is lost."""
@@ -108,12 +111,25 @@ class WorkerHub:
             version=self.identity.version,
             connections=len(self._by_connection),
             leaving=self.door.leaving,
+            held=[cid for cid in self._doubted if self._heard_lately(cid)],
         )
-        reply = await self.bus.request(beat)
+        try:
+            reply = await self.bus.request(beat)
+        except UnavailableError as error:  # the next one comes before the lease runs out
+            log.warning("beat_not_answered", problem=str(error))
+            return
+        self._doubted = reply.doubted
         for connection_id in reply.ended:
             socket = self._by_connection.get(connection_id)
             if socket is not None:
                 socket.kick(connection_id, reply.problem or _LEASE_LOST)
+
+    def _heard_lately(self, connection_id: str) -> bool:
+        """Whether a connection that others doubt is here and alive."""
+        socket = self._by_connection.get(connection_id)
+        if socket is None:
+            return False
+        return self.clock.monotonic() - socket.session.heard_at < SUSPECT_AFTER_S
 
     # Part
 
