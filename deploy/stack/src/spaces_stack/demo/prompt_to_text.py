@@ -2,6 +2,7 @@
 
 import os
 import queue
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ class Model:
         parameters.cpuparams.n_threads = 2
         parameters.cpuparams_batch.n_threads = 2
         parameters.warmup = False
+        parameters.verbosity = 0
+        # The library also listens on a loopback port: nobody may use it.
+        parameters.api_keys = [secrets.token_hex()]
         self._server = xllamacpp.Server(parameters)
 
     def handle(self, request: Request) -> Iterator[str]:
