@@ -1,6 +1,8 @@
 """The command `spaces-worker`."""
 
 import asyncio
+import dataclasses
+import json
 import os
 import sys
 from typing import Annotated, Any, Never
@@ -11,7 +13,7 @@ from spaces_chassis.logs import configure_logs
 from spaces_worker_agent.app import Plan, run_agent
 from spaces_worker_agent.exits import Exit
 from spaces_worker_agent.flags import with_flags
-from spaces_worker_agent.settings import AgentSettings, SettingsError, resolve
+from spaces_worker_agent.settings import AgentSettings, Resolved, SettingsError, resolve, shown
 from spaces_worker_agent.tokens import without_secrets
 
 MOCK = "spaces_worker_agent.mock:handler"
@@ -43,13 +45,24 @@ def run(
     if settings.upstream is not None:
         if target is not None:
             stop(Exit.USAGE, "Give a handler or --upstream, not both.")
-        from spaces_worker_agent.upstream import environment_for
-
-        environment |= environment_for(settings)
+        environment |= _upstream_environment(settings)
         target = UPSTREAM
     if target is None:
         stop(Exit.USAGE, "Give a handler, such as model.py, or --upstream URL.")
     serve(Plan(settings, str(target), environment))
+
+
+def _upstream_environment(settings: AgentSettings) -> dict[str, str]:
+    from spaces_worker_agent import upstream
+
+    try:
+        url = upstream.check_url(settings.upstream or "")
+    except upstream.UpstreamAddressError as error:
+        stop(Exit.SETTINGS, f"--upstream: {error}")
+    environment = {upstream.URL: url, upstream.MODEL: settings.upstream_model or ""}
+    if settings.upstream_key_file is not None:
+        environment[upstream.KEY_FILE] = str(settings.upstream_key_file)
+    return environment
 
 
 def mock(**flags: Any) -> None:
@@ -61,15 +74,59 @@ def mock(**flags: Any) -> None:
     serve(Plan(settings_from(flags), MOCK, without_secrets(os.environ)))
 
 
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    **flags: Any,
+) -> None:
+    """Check DNS, TCP, TLS, proxy, clock, token, space, protocol and spool; say what to do.
+
+    \b
+    spaces-worker doctor --space my-space --gateway https://spaces.example --token-file token
+    """
+    from spaces_worker_agent.doctor import examine, report
+
+    checks = asyncio.run(examine(_resolved(flags).settings, os.environ))
+    ok = all(check.level != "fail" for check in checks)
+    if as_json:
+        document = {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        sys.stdout.write(report(checks, colour=colour) + "\n")
+    raise typer.Exit(Exit.OK if ok else Exit.CHECK_FAILED)
+
+
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+    **flags: Any,
+) -> None:
+    """Show each setting and where its value comes from; secrets are hidden.
+
+    \b
+    spaces-worker config show --space my-space
+    """
+    rows = shown(_resolved(flags))
+    if as_json:
+        document = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        return
+    for name, value, origin in rows:
+        sys.stdout.write(f"{name:18} {value or '-':32} {origin}\n")
+
+
 def settings_from(flags: dict[str, Any]) -> AgentSettings:
     """The settings, complete; ends the command with a clear text when they are not."""
-    try:
-        settings = resolve(flags, os.environ).settings
-    except SettingsError as error:
-        stop(Exit.SETTINGS, str(error))
+    settings = _resolved(flags).settings
     if not settings.space:
         stop(Exit.SETTINGS, "No space. Say which one to serve with --space NAME.")
     return settings
+
+
+def _resolved(flags: dict[str, Any]) -> Resolved:
+    try:
+        return resolve(flags, os.environ)
+    except SettingsError as error:
+        stop(Exit.SETTINGS, str(error))
 
 
 def serve(plan: Plan) -> None:
@@ -77,7 +134,7 @@ def serve(plan: Plan) -> None:
     from spaces_worker_agent.showing import make_watcher
 
     configure(plan.settings)
-    with make_watcher(plan.settings) as watcher:
+    with make_watcher(plan.settings, os.environ) as watcher:
         leave = asyncio.run(run_agent(plan, watcher))
     stop(leave.exit_code, str(leave))
 
@@ -95,7 +152,10 @@ def stop(code: Exit, message: str) -> Never:
     raise typer.Exit(code)
 
 
+_NO_UPSTREAM = frozenset({"upstream", "upstream_model", "upstream_key_file"})
+config = typer.Typer(no_args_is_help=True, help="The agent's settings.")
+config.command("show")(with_flags(show))
 app.command("run")(with_flags(run))
-app.command("mock")(
-    with_flags(mock, leave_out=frozenset({"upstream", "upstream_model", "upstream_key_file"}))
-)
+app.command("mock")(with_flags(mock, leave_out=_NO_UPSTREAM))
+app.command("doctor")(with_flags(doctor, leave_out=_NO_UPSTREAM))
+app.add_typer(config, name="config")

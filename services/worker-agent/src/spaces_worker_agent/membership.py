@@ -23,6 +23,7 @@ class Membership:
     def __init__(self, spaces: tuple[str, ...]) -> None:
         self.wanted: list[str] = list(spaces)
         self.served_before = False
+        self._answered_once = False  # every space had an answer that was not a final no
         self._served: dict[str, Registered] = {}
         self._waiting: dict[str, Retry] = {}
         self._drained: set[str] = set()
@@ -56,7 +57,7 @@ class Membership:
             self._waiting[space] = retry
             return self._verdict()
         # At the first start every wrong name is an error; later the other spaces go on.
-        if space is None or not self.served_before or len(self.wanted) == 1:
+        if space is None or not self._answered_once or len(self.wanted) == 1:
             raise Leave.because(problem, space)
         self._forget(space)
         return self._verdict()
@@ -95,7 +96,10 @@ class Membership:
 
     def _verdict(self) -> Retry | None:
         """Whether to come back, once every space has its answer."""
-        if len(self._served) + len(self._waiting) < len(self.wanted) or not self._waiting:
+        if len(self._served) + len(self._waiting) < len(self.wanted):
+            return None
+        self._answered_once = True
+        if not self._waiting:
             return None
         first = next(iter(self._waiting.values()))
         after_s = max(retry.after_s for retry in self._waiting.values())

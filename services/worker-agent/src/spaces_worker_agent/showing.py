@@ -1,9 +1,12 @@
 """What people see of the work: log lines with --verbose, and progress bars when a person sits there."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from spaces_contracts.problems import Problem
 from spaces_worker_agent.attempts import Job, Key, Result
@@ -57,10 +60,53 @@ class Verbose:
         """Nothing is held."""
 
 
+class Bars(Verbose):
+    """A bar for each request that runs, under the log lines."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._bars: dict[Key, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._progress.start()
+
+    def started(self, job: Job) -> None:
+        super().started(job)
+        name = f"{job.space} {job.key.request_id[-6:]}"
+        self._bars[job.key] = self._progress.add_task(name, total=100, note="")
+
+    def progress(self, key: Key, percent: float | None, message: str | None) -> None:
+        bar = self._bars.get(key)
+        if bar is not None:
+            self._progress.update(bar, completed=percent, note=message or "")
+
+    def ended(self, result: Result) -> None:
+        bar = self._bars.pop(result.key, None)
+        if bar is not None:
+            self._progress.remove_task(bar)
+        super().ended(result)
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        self._progress.stop()
+
+
 @contextmanager
-def make_watcher(settings: AgentSettings) -> Iterator[Watcher]:
+def make_watcher(settings: AgentSettings, environ: Mapping[str, str]) -> Iterator[Watcher]:
     """The watcher that fits the settings and the terminal."""
-    watcher: Watcher = Verbose() if settings.verbose else Quiet()
+    watcher: Watcher = Quiet()
+    if settings.verbose:
+        on_terminal = sys.stderr.isatty() and settings.log_format != "json"
+        colourless = "NO_COLOR" in environ
+        console = Console(stderr=True, no_color=colourless)
+        watcher = Bars(console) if on_terminal else Verbose()
     try:
         yield watcher
     finally:

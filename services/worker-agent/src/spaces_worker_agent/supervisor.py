@@ -286,6 +286,8 @@ def _job(frame: InferenceRequest) -> Job:
 
 async def _first(tasks: "list[asyncio.Task[None]]") -> None:
     """Waits for the first to end, ends the others and raises what it raised."""
+    for task in tasks:
+        task.add_done_callback(_look_at)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -301,4 +303,9 @@ async def _end(tasks: "list[asyncio.Task[None]]") -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.1)
-    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _look_at(task: "asyncio.Task[None]") -> None:
+    """Only the first error counts; asyncio would complain about the others."""
+    if not task.cancelled():
+        task.exception()
