@@ -244,7 +244,10 @@ class Backends:
             and command.space_id in (None, view.space_id)
             and (not command.states or view.state in command.states)
         ]
-        start = int(command.cursor or 0)
+        cursor = command.cursor or "0"
+        if not (cursor.isascii() and cursor.isdigit()):
+            raise ProblemError.of(Code.INVALID_REQUEST, "The cursor is not one of ours.")
+        start = int(cursor)
         end = start + command.limit
         following = str(end) if end < len(found) else None
         return RequestList(requests=found[start:end], next_cursor=following)

@@ -24,7 +24,8 @@ GatewayId = Id
 FileId = Id
 
 # A space's or tenant's name: what people type after --space. A slash separates tenant from space.
-NAME_PATTERN = r"^[^\s/][^/\x00-\x1f\x7f]{0,62}[^\s/]$|^[^\s/]$"
+_EDGE = r"[^\s/\x00-\x1f\x7f]"
+NAME_PATTERN = rf"^{_EDGE}[^/\x00-\x1f\x7f]{{0,62}}{_EDGE}$|^{_EDGE}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 

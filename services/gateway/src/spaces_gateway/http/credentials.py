@@ -37,7 +37,7 @@ class NewTenant(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Name, Text]
+    name: Name
 
 
 class NewKey(BaseModel):

@@ -73,7 +73,7 @@ EVENTS = {
 }
 BYTES = {
     "description": "The file's bytes; 206 for a part of them.",
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
 }
 PART = BYTES | {"description": "The part named by Range."}
 

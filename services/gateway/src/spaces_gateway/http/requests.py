@@ -68,7 +68,13 @@ class RequestsApi:
             responses={200: examples.ENDED, 202: examples.ACCEPTED},
             extra=examples.SUBMIT_BODY,
         )
-        api.add("GET /api/requests", self.list_requests, response_model=show.RequestPage)
+        api.add(
+            "GET /api/requests",
+            self.list_requests,
+            Code.SPACE_NOT_FOUND,
+            Code.MULTIPLE_SPACES,
+            response_model=show.RequestPage,
+        )
         api.add(
             "GET /api/requests/{request_id}",
             self.get_request,

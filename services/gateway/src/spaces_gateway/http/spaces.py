@@ -35,7 +35,7 @@ class NewSpace(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Name, Text]
+    name: Name
     tenant_id: TenantId | None = Field(default=None, description="For admins; else one's own.")
     description: Annotated[str, Text] = Field(default="", max_length=2000)
     inputs: list[InputKind] = Field(default=[InputKind.PROMPT], max_length=5)
@@ -48,7 +48,7 @@ class SpaceChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Name, Text] | None = None
+    name: Name | None = None
     description: Annotated[str, Text] | None = Field(default=None, max_length=2000)
     enabled: bool | None = None
     inputs: list[InputKind] | None = Field(default=None, max_length=5)

@@ -108,7 +108,13 @@ class WorkersApi:
         except ProblemError as error:
             if error.problem.code in _NOT_THE_TOKEN:
                 raise
-            return answer.model_copy(update={"token": TokenCheck(problem=_finding(error.problem))})
+            # Of a token, "not known" has its own code, which agents act on.
+            unknown = error.problem.code is Code.UNAUTHENTICATED
+            finding = Finding(
+                code=Code.TOKEN_INVALID if unknown else error.problem.code,
+                message="The worker token is not known." if unknown else error.problem.message,
+            )
+            return answer.model_copy(update={"token": TokenCheck(problem=finding)})
         return answer.model_copy(update={"spaces": await self._check_all(actor, space or [])})
 
     async def _check_all(self, actor: Principal, refs: Sequence[str]) -> list[SpaceCheck]:
