@@ -239,3 +239,18 @@ async def test_a_request_of_another_tenant_does_not_exist(
     refused = await client.frame("error")
     assert (refused["code"], refused["ref"]) == ("request_not_found", "s")
     assert refused["message"] == f"There is no request {request.request_id}."
+
+
+async def test_subscribing_to_what_was_just_submitted_goes_on_without_a_second_look(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    client = await signed_in(connect, gateway)
+    request_id = await submitted(client)
+    await platform.tell_chunk(request_id, 1, ["a"])
+    await client.frame("chunk")
+    before = platform.looked_up
+    await client.send("subscribe", request_id=request_id, after={"attempt": 1, "n": 1})
+    await client.quiet()
+    assert platform.looked_up == before
+    await client.send("subscribe", request_id=request_id)  # from the beginning, once more
+    assert (await client.frame("chunk"))["data"] == ["a"]

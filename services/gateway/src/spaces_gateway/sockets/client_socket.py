@@ -242,6 +242,9 @@ class ClientSocket:
     async def _watch(self, effect: WatchRequest) -> None:
         actor = self.session.principal
         assert actor is not None, "frames are handled once the client is known"
+        known = self._streams.get(effect.request_id)
+        if known is not None and known.stands_at(effect.after):
+            return  # it was submitted here, or asked for twice: it goes on
         stream = self._stream(effect.request_id, effect.after)
         try:
             view = await self._hub.view(effect.request_id, actor)
@@ -315,6 +318,7 @@ class ClientSocket:
 
     def _overflowed(self) -> None:
         log.info("client_reads_too_slowly", streams=len(self._streams))
+        self._visit.too_slow()
         self.wire.write([error(_SLOW).frame])
         self.wire.close(close(_SLOW).code, _SLOW.code)
 

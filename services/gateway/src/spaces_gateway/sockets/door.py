@@ -26,6 +26,12 @@ class Door:
         self._unknown = 0
         sockets = metrics.gauge("spaces_gateway_sockets", "Open WebSockets, by kind.", ["kind"])
         self._gauges = {kind: sockets.labels(kind) for kind in ("worker", "client")}
+        slow = metrics.counter(
+            "spaces_gateway_sockets_too_slow_total",
+            "Sockets given up because their peer did not read.",
+            ["kind"],
+        )
+        self._slow = {kind: slow.labels(kind) for kind in ("worker", "client")}
         refused = metrics.counter(
             "spaces_gateway_sockets_refused_total", "Sockets refused when they opened.", ["code"]
         )
@@ -100,6 +106,10 @@ class Door:
         self._inside += by
         self._gauges[kind].inc(by)
 
+    def too_slow(self, kind: str) -> None:
+        """For a Visit only."""
+        self._slow[kind].inc()
+
     def unknown(self, by: int) -> None:
         """For a Visit only."""
         self._unknown += by
@@ -123,6 +133,10 @@ class Visit:
         if not self._known:
             self._known = True
             self._door.unknown(-1)
+
+    def too_slow(self) -> None:
+        """The peer did not read."""
+        self._door.too_slow(self._kind)
 
     def leave(self) -> None:
         """The socket is closed."""

@@ -119,6 +119,11 @@ class RequestStream:
         self.placed(verdict.state)
         self.release()
 
+    def stands_at(self, after: After) -> bool:
+        """Whether this stream is live and its audience has exactly what somebody says to have."""
+        live = not self._ended and self._reader is None and self._parked is None
+        return live and (self._merge.attempt, self._merge.n) == (after.attempt, after.n)
+
     def hold(self) -> None:
         """Keeps what comes until `release`."""
         self._parked = []

@@ -8,7 +8,7 @@ import structlog
 
 from spaces_chassis.bus import Bus, Delivery
 from spaces_chassis.clock import Clock
-from spaces_chassis.errors import ProblemError, UnavailableError
+from spaces_chassis.errors import ProblemError
 from spaces_contracts.connections import (
     SUSPECT_AFTER_S,
     ConnectionSuspected,
@@ -115,7 +115,9 @@ class WorkerHub:
         )
         try:
             reply = await self.bus.request(beat)
-        except UnavailableError as error:  # the next one comes before the lease runs out
+        except ProblemError as error:  # the next one comes before the lease runs out
+            if not error.problem.kind.retry:
+                raise
             log.warning("beat_not_answered", problem=str(error))
             return
         self._doubted = reply.doubted

@@ -233,5 +233,6 @@ class WorkerSocket:
 
     def _overflowed(self) -> None:
         log.warning("worker_reads_too_slowly", connections=len(self.session.connections))
+        self._visit.too_slow()
         self.wire.write([error(_SLOW).frame])
         self.wire.close(close(_SLOW).code, _SLOW.code)
