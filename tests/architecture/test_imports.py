@@ -19,6 +19,15 @@ PACKAGES = {
 }
 # Decisions without an edge: values in, values out.
 PURE = {
+    "spaces_gateway": [
+        "sockets/chunk_window",
+        "sockets/client_frames",
+        "sockets/client_session",
+        "sockets/held_work",
+        "sockets/stream_merge",
+        "sockets/worker_frames",
+        "sockets/worker_session",
+    ],
     "spaces_registry": ["seats", "naming", "leases"],
     "spaces_worker_agent": ["attempts"],
     "spaces_client": ["resume", "retry"],

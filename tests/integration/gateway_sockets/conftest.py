@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,8 @@ class Gateway:
 
     sockets: GatewaySockets
     server: HttpServer
-    bus: Bus
     services: Services
-    parts: Sequence[Part] = field(default_factory=list)
+    parts: Sequence[Part]
 
     def url(self, path: str) -> str:
         return self.server.url.replace("http", "ws", 1) + path
@@ -83,6 +82,58 @@ async def running(parts: Sequence[Part]) -> AsyncIterator[None]:
             await part.stop()
 
 
+def assemble(nats_server: RunningNats, folder: Path, limits: SocketLimits | None) -> Gateway:
+    """The sockets of a gateway, and what they need of the rest."""
+    settings = GatewaySettings(
+        nats_url=nats_server.url,
+        nats_user="gateway",
+        nats_password=SecretStr(nats_server.password("gateway")),
+        files_dir=folder / "files",
+    )
+    services, submission = services_of(settings)
+    sockets = GatewaySockets(services, limits)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            route = {"/ws": sockets.client_socket, "/ws/worker": sockets.worker_socket}
+            await route[scope["path"]](scope, receive, send)
+
+    server = HttpServer(
+        app,
+        host="127.0.0.1",
+        port=0,
+        ws=SpacesWebSocketProtocol,
+        ws_max_size=1_048_576,
+        ws_per_message_deflate=False,
+    )
+    services.bus.add_routes(sockets.routes())
+    parts: list[Part] = [services.bus, submission, server, *sockets.parts()]
+    return Gateway(sockets, server, services, parts)
+
+
+def services_of(settings: GatewaySettings) -> tuple[Services, Submission]:
+    clock, metrics, gateway_id = SystemClock(), Metrics("gateway"), new_id()
+    bus = Bus.from_settings(settings, name="gateway", clock=clock, metrics=metrics)
+    access = Access(bus, clock)
+    links = FileLinks(b"k" * 32, clock)
+    files = FileStore(MemoryStore(), settings.max_file_bytes)
+    submission = Submission(bus, access, files, links, clock)
+    services = Services(
+        settings=settings,
+        gateway_id=gateway_id,
+        bus=bus,
+        clock=clock,
+        metrics=metrics,
+        loop_metrics=LoopMetrics(metrics),
+        access=access,
+        files=files,
+        links=links,
+        submission=submission,
+        waiters=Waiters(bus, clock, gateway_id),
+    )
+    return services, submission
+
+
 @pytest.fixture
 async def make_gateway(
     nats_server: RunningNats, platform: PlatformDouble, tmp_path: Path
@@ -90,54 +141,10 @@ async def make_gateway(
     """Starts gateways; `limits` shorten their times."""
     async with AsyncExitStack() as stack:
 
-        async def make(limits: SocketLimits | None = None, **options: Any) -> Gateway:
-            clock = SystemClock()
-            metrics = Metrics("gateway")
-            settings = GatewaySettings(
-                nats_url=nats_server.url,
-                nats_user="gateway",
-                nats_password=SecretStr(nats_server.password("gateway")),
-                files_dir=tmp_path / "files",
-            )
-            bus = Bus.from_settings(settings, name="gateway", clock=clock, metrics=metrics)
-            gateway_id = new_id()
-            access = Access(bus, clock)
-            links = FileLinks(b"k" * 32, clock)
-            files = FileStore(MemoryStore(), settings.max_file_bytes)
-            services = Services(
-                settings=settings,
-                gateway_id=gateway_id,
-                bus=bus,
-                clock=clock,
-                metrics=metrics,
-                loop_metrics=LoopMetrics(metrics),
-                access=access,
-                files=files,
-                links=links,
-                submission=Submission(bus, access, files, links, clock),
-                waiters=Waiters(bus, clock, gateway_id),
-            )
-            sockets = GatewaySockets(services, limits)
-
-            async def app(scope: Any, receive: Any, send: Any) -> None:
-                if scope["type"] != "websocket":
-                    return
-                route = {"/ws": sockets.client_socket, "/ws/worker": sockets.worker_socket}
-                await route[scope["path"]](scope, receive, send)
-
-            server = HttpServer(
-                app,
-                host="127.0.0.1",
-                port=0,
-                ws=SpacesWebSocketProtocol,
-                ws_max_size=1_048_576,
-                ws_per_message_deflate=False,
-                **options,
-            )
-            bus.add_routes(sockets.routes())
-            parts: list[Part] = [bus, services.submission, server, *sockets.parts()]
-            await stack.enter_async_context(running(parts))
-            return Gateway(sockets, server, bus, services, parts)
+        async def make(limits: SocketLimits | None = None) -> Gateway:
+            gateway = assemble(nats_server, tmp_path, limits)
+            await stack.enter_async_context(running(gateway.parts))
+            return gateway
 
         yield make
 

@@ -3,18 +3,13 @@
 import json
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from spaces_contracts.connections import AttachVerdict, Attempt
+from spaces_contracts.connections import AttachVerdict
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
     CancelJob,
-    Job,
     JobAnswer,
     JobResult,
-    RequestEvent,
     RequestState,
     ResultAck,
     ResultOutcome,
@@ -27,86 +22,26 @@ from spaces_gateway.sockets.effects import (
     Hold,
     Publish,
     Release,
-    Send,
-    Store,
     Suspect,
 )
 from spaces_gateway.sockets.held_work import MAX_HELD, Connection, HeldWork
 from spaces_gateway.sockets.worker_frames import MAX_RESULT_BYTES, result_bytes
 from spaces_gateway.sockets.worker_session import MAX_BAD_FRAMES, MAX_EARLY, WorkerSession
-
-GATEWAY, SPACE, OTHER = "g" * 26, "s" * 26, "t" * 26
-INSTANCE, REQUEST = "i" * 26, "r" * 26
-
-
-def register(*spaces: str, **fields: Any) -> str:
-    frame = {
-        "type": "register",
-        "token": "secret",
-        "spaces": list(spaces or ("demo",)),
-        "instance_id": INSTANCE,
-        "agent": {"version": "1"},
-        "resume": {"secret": "resume"},
-        **fields,
-    }
-    return json.dumps(frame)
-
-
-def frame(type: str, **fields: Any) -> str:
-    return json.dumps({"type": type, "request_id": REQUEST, "attempt": 1, **fields})
-
-
-def result(**fields: Any) -> str:
-    base = {"status": "succeeded", "output": 1, "timestamp": "2026-01-01T00:00:00Z"}
-    return frame("inference_result", **{**base, **fields})
-
-
-def sent(effects: list[Any]) -> list[dict[str, Any]]:
-    return [json.loads(effect.frame) for effect in effects if isinstance(effect, Send)]
-
-
-def only(effects: list[Any], kind: type[Any]) -> Any:
-    (found,) = [effect for effect in effects if isinstance(effect, kind)]
-    return found
-
-
-def job(connection_id: str, request_id: str = REQUEST, attempt: int = 1, **fields: Any) -> Job:
-    base = {"payload": '{"prompt": "hi"}', "remaining_ms": 1000}
-    return Job.model_validate(
-        {
-            "route": f"gw.{GATEWAY}.wk.{connection_id}",
-            "space_id": SPACE,
-            "connection_id": connection_id,
-            "request_id": request_id,
-            "attempt": attempt,
-            **base,
-            **fields,
-        }
-    )
-
-
-def granted(session: WorkerSession, **fields: Any) -> list[AttachVerdict]:
-    return [
-        AttachVerdict(ref=ref, connection_id=cid, space_id=SPACE, name=ref, epoch=1, **fields)
-        for cid, ref in session.pending.items()
-    ]
-
-
-def serving() -> tuple[WorkerSession, str]:
-    """A session with one connection."""
-    session = WorkerSession(GATEWAY, 0.0)
-    session.frame(register(), 0.0)
-    session.attached(granted(session))
-    (connection_id,) = session.connections
-    return session, connection_id
-
-
-def working(**fields: Any) -> tuple[WorkerSession, str]:
-    """A session that was given one job."""
-    session, connection_id = serving()
-    session.deliver(connection_id, job(connection_id, **fields))
-    return session, connection_id
-
+from tests.unit.gateway_sockets.session_driver import (
+    GATEWAY,
+    OTHER,
+    REQUEST,
+    SPACE,
+    frame,
+    granted,
+    job,
+    only,
+    register,
+    result,
+    sent,
+    serving,
+    working,
+)
 
 # Registering
 
@@ -337,68 +272,6 @@ def test_a_result_that_does_not_fit_the_bus_fails_its_request() -> None:
     assert message.error.code is Code.OUTPUT_TOO_LARGE
 
 
-# Chunks
-
-
-def chunk(n: int, *data: Any) -> str:
-    return frame("inference_chunk", n=n, data=list(data or ["x"]))
-
-
-def test_chunks_are_stored_and_acknowledged_cumulatively() -> None:
-    session, _ = working()
-    first = only(session.frame(chunk(1, "a", "b"), 0.0), Store)
-    second = only(session.frame(chunk(3, "c"), 0.0), Store)
-    event = RequestEvent.model_validate_json(first.body)
-    assert first.subject == f"evt.{SPACE}.{REQUEST}"
-    assert (event.n, event.count, event.data_json) == (1, 2, '["a","b"]')
-    assert first.dedupe != second.dedupe
-    assert sent(session.chunk_stored(REQUEST, 1, 3)) == []
-    (ack,) = sent(session.chunk_stored(REQUEST, 1, 1))
-    assert (ack["type"], ack["n"]) == ("chunk_ack", 3)
-
-
-def test_a_result_waits_until_its_chunks_are_stored() -> None:
-    session, _ = working()
-    session.frame(chunk(1), 0.0)
-    session.frame(chunk(2), 0.0)
-    assert session.frame(result(last_n=2), 0.0) == []
-    assert not [e for e in session.chunk_stored(REQUEST, 1, 1) if isinstance(e, Publish)]
-    publish = only(session.chunk_stored(REQUEST, 1, 2), Publish)
-    assert JobResult.model_validate_json(publish.body).last_n == 2
-
-
-def test_a_result_does_not_wait_for_a_stream_that_is_away() -> None:
-    session, _ = working()
-    session.frame(chunk(1), 0.0)
-    session.frame(result(last_n=1), 0.0)
-    assert only(session.chunk_late(REQUEST, 1), Publish).reply_to is not None
-    assert session.chunk_late(REQUEST, 1) == []
-
-
-def test_stored_chunks_of_finished_work_say_nothing() -> None:
-    session, cid = working()
-    session.frame(chunk(1), 0.0)
-    session.deliver(
-        cid,
-        ResultAck(request_id=REQUEST, attempt=1, verdict=ResultOutcome.STORED),
-    )
-    assert session.chunk_stored(REQUEST, 1, 1) == []
-    assert session.chunk_late(REQUEST, 1) == []
-
-
-def test_adopted_work_goes_on_and_a_repeated_job_keeps_its_window() -> None:
-    session = WorkerSession(GATEWAY, 0.0)
-    session.frame(register(), 0.0)
-    adopted = [Attempt(request_id=REQUEST, attempt=1)]
-    (told,) = sent(session.attached(granted(session, adopted=adopted)))
-    assert told["adopted"] == [{"request_id": REQUEST, "attempt": 1}]
-    session.frame(chunk(7), 0.0)
-    (cid,) = session.connections
-    session.deliver(cid, job(cid))
-    (ack,) = sent(session.chunk_stored(REQUEST, 1, 7))
-    assert ack["n"] == 7
-
-
 # Time and ends
 
 
@@ -484,37 +357,6 @@ def test_bad_frames_are_answered_and_a_bounded_number_of_them_closes() -> None:
     for _ in range(MAX_BAD_FRAMES - 2):
         closes += [e for e in session.frame("[]", 0.0) if isinstance(e, Close)]
     assert closes == [Close(4400, "malformed_frame")]
-
-
-@given(st.lists(st.sampled_from(["job", "chunk", "stored", "result", "ack", "late"]), max_size=30))
-def test_a_result_is_forwarded_at_most_once_per_frame_and_never_before_its_chunks_left(
-    steps: list[str],
-) -> None:
-    session, cid = serving()
-    waiting: list[int] = []
-    results = forwarded = 0
-    n = 0
-    for step in steps:
-        effects: list[Any] = []
-        if step == "job":
-            effects = session.deliver(cid, job(cid))
-        elif step == "chunk":
-            n += 1
-            effects = session.frame(chunk(n), 0.0)
-            waiting += [e.n for e in effects if isinstance(e, Store)]
-        elif step == "stored" and waiting:
-            effects = session.chunk_stored(REQUEST, 1, waiting.pop(0))
-        elif step == "result":
-            results += 1
-            effects = session.frame(result(), 0.0)
-        elif step == "late":
-            effects = session.chunk_late(REQUEST, 1)
-        elif step == "ack":
-            ack = ResultAck(request_id=REQUEST, attempt=1, verdict=ResultOutcome.STORED)
-            effects = session.deliver(cid, ack)
-        published = [e for e in effects if isinstance(e, Publish)]
-        forwarded += len(published)
-        assert forwarded <= results
 
 
 def test_held_work_is_bounded_and_forgets_the_oldest() -> None:
