@@ -1,7 +1,6 @@
 """Real servers for tests: one nats-server and one PostgreSQL a session, a database a test."""
 
 import asyncio
-import contextlib
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 import asyncpg
 
 from spaces_stack import environments
-from spaces_stack.child import StartError
 from spaces_stack.database_roles import (
     MIGRATOR,
     SERVICE_ROLES,
@@ -96,8 +94,7 @@ class RunningPostgres:
         await prepare_database(self.server.admin_url(TEMPLATE))
         environ = environments.migration(self.role_url(MIGRATOR, TEMPLATE))
         for service in MIGRATED:
-            with contextlib.suppress(StartError):
-                await asyncio.to_thread(migrate, service, environ, self.server.home / "migrate.log")
+            await asyncio.to_thread(migrate, service, environ, self.server.home / "migrate.log")
 
     def clone(self) -> str:
         """A fresh database; its name."""

@@ -43,8 +43,8 @@ def configure_logs(settings: "LogSettings", service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Their own access and error lines repeat what our events say.
-    for noisy in ("uvicorn.access", "nats", "asyncio"):
+    # Their own lines repeat what our events say, and an HTTP client's would show the signature of a file's address.
+    for noisy in ("uvicorn.access", "nats", "asyncio", "httpx2", "httpcore2", "websockets"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()

@@ -47,6 +47,7 @@ class EventStore:
         self._count = 0
         self._inbox = bus.inbox(self._answered)
         self._check: asyncio.TimerHandle | None = None
+        self._making: asyncio.Task[None] | None = None
         stored = metrics.counter(
             "spaces_gateway_chunk_frames_total", "Chunk frames of workers, by outcome.", ["outcome"]
         )
@@ -89,7 +90,11 @@ class EventStore:
 
     def _answered(self, token: str, body: bytes, no_responders: bool) -> None:
         entry = self._entries.get(token)
-        if entry is None or no_responders:  # no stream now: tried again when it is overdue
+        if entry is None:
+            return
+        if no_responders:  # no stream now: tried again when it is overdue
+            if self._making is None or self._making.done():
+                self._making = asyncio.create_task(self._make_stream())
             return
         try:
             stored_seq(body)
@@ -120,10 +125,17 @@ class EventStore:
         if self._entries:
             self._check = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self.look)
 
+    async def _make_stream(self) -> None:
+        try:
+            await self._bus.ensure_event_stream()
+        except ProblemError as error:  # only the replay suffers, and the next chunk asks again
+            log.warning("event_stream_missing", problem=str(error))
+
     # Part
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Makes the stream: a fresh broker has none, and one that lost its data has none again."""
+        await self._make_stream()
 
     async def drain(self) -> None:
         """What is not stored yet comes again from its worker, which reconnects elsewhere."""
@@ -132,6 +144,8 @@ class EventStore:
         """Forgets what is on its way."""
         if self._check is not None:
             self._check.cancel()
+        if self._making is not None:
+            self._making.cancel()
         self._entries.clear()
 
     def healthy(self) -> bool:
