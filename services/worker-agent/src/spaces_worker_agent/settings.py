@@ -26,51 +26,60 @@ class AgentSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gateway: str = Field(
-        "http://127.0.0.1:8080", description="Address of the gateway: http(s):// or ws(s)://."
+        default="http://127.0.0.1:8080",
+        description="Address of the gateway: http(s):// or ws(s)://.",
     )
     space: tuple[str, ...] = Field(
-        (), description="Space to serve: name, tenant/name or id. Repeat it, or separate by commas."
+        default=(),
+        description="Space to serve: name, tenant/name or id. Repeat it, or separate by commas.",
     )
     token_file: Path | None = Field(
-        None, description="File with the worker token; '-' reads it from standard input."
+        default=None, description="File with the worker token; '-' reads it from standard input."
     )
     token: SecretStr | None = Field(
-        None, description="The worker token itself; only as environment variable, never as a flag."
+        default=None,
+        description="The worker token itself; only as environment variable, never as a flag.",
     )
-    slots: int = Field(1, ge=1, le=1024, description="Requests that run at the same time.")
+    slots: int = Field(default=1, ge=1, le=1024, description="Requests that run at the same time.")
     takeover: bool = Field(
-        False, description="Take the place of a worker that serves the space already."
+        default=False, description="Take the place of a worker that serves the space already."
     )
     link: Literal["ws", "nats"] = Field(
-        "ws", description="How to reach the space: ws (through the gateway) or nats (directly)."
+        default="ws",
+        description="How to reach the space: ws (through the gateway) or nats (directly).",
     )
-    nats_url: str | None = Field(None, description="Address of NATS, for --link nats.")
+    nats_url: str | None = Field(default=None, description="Address of NATS, for --link nats.")
     ca_file: Path | None = Field(
-        None, description="Certificate authority to trust besides the system's (PEM)."
+        default=None, description="Certificate authority to trust besides the system's (PEM)."
     )
     spool_dir: Path | None = Field(
-        None, description="Where results wait for their confirmation [default: a state directory]."
+        default=None,
+        description="Where results wait for their confirmation [default: a state directory].",
     )
     cancel_grace_s: float = Field(
-        3.0, ge=0, le=60, description="Seconds a cancelled handler has before it is killed."
+        default=3.0, ge=0, le=60, description="Seconds a cancelled handler has before it is killed."
     )
     drain_timeout_s: float = Field(
-        300.0, ge=0, description="Seconds that running requests have to finish after SIGTERM."
+        default=300.0,
+        ge=0,
+        description="Seconds that running requests have to finish after SIGTERM.",
     )
     upstream: str | None = Field(
-        None, description="Serve this OpenAI-compatible server instead of a handler."
+        default=None, description="Serve this OpenAI-compatible server instead of a handler."
     )
     upstream_model: str | None = Field(
-        None, description="Model to ask the upstream for [default: the first it lists]."
+        default=None, description="Model to ask the upstream for [default: the first it lists]."
     )
-    upstream_key_file: Path | None = Field(None, description="File with the upstream's API key.")
+    upstream_key_file: Path | None = Field(
+        default=None, description="File with the upstream's API key."
+    )
     verbose: bool = Field(
-        False, description="Show each request, its progress and the size of the queue."
+        default=False, description="Show each request, its progress and the size of the queue."
     )
     log_format: Literal["auto", "human", "json"] = Field(
-        "auto", description="Form of the log: human on a terminal, else json."
+        default="auto", description="Form of the log: human on a terminal, else json."
     )
-    config: Path | None = Field(None, description="TOML file with any of these settings.")
+    config: Path | None = Field(default=None, description="TOML file with any of these settings.")
 
     @field_validator("space", mode="before")
     @classmethod
