@@ -187,6 +187,7 @@ BEGIN
             JOIN scheduler.request r
                 ON r.request_id = a.request_id AND r.attempt = a.attempt AND r.state = 'running'
             WHERE a.accepted_at IS NULL AND a.released_at IS NULL AND a.offered_at <= v_before
+              AND r.cancel_requested_at IS NULL
             ORDER BY a.offered_at LIMIT 500 FOR NO KEY UPDATE OF a SKIP LOCKED
         )
         UPDATE scheduler.assignment a SET offered_at = v_now FROM lost

@@ -1,11 +1,11 @@
 -- What is true of some requests: what must be sent, told or stopped because of it. The one source of announcements.
 --
--- `job_route` is set when a job waits to be sent; `stop_route` when a worker is to stop it.
+-- `send` says that a job waits to be sent on the route; `stop` that the worker there is to stop the attempt it holds.
 CREATE FUNCTION scheduler.truth(p_request_ids text[]) RETURNS TABLE (
     request_id text, space_id text, state text, attempt int, created_at timestamptz, started_at timestamptz,
     finished_at timestamptz, notify text, output bytea, output_files bytea, error bytea, last_n int,
     processing_time_seconds float8, worker_timestamp timestamptz,
-    job_route text, stop_route text, stop_attempt int, connection_id text, payload bytea, files bytea,
+    send boolean, stop boolean, held_attempt int, connection_id text, route text, payload bytea, files bytea,
     upload_url text, remaining_ms bigint, queue_size int, running int)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -13,9 +13,9 @@ AS $$
     SELECT r.request_id, r.space_id, r.state, r.attempt, r.created_at, r.started_at, r.finished_at, r.notify,
            t.output, t.output_files, t.error, coalesce(t.last_n, 0), t.processing_time_seconds,
            t.worker_timestamp,
-           CASE WHEN send.yes THEN c.route END,
-           CASE WHEN r.finished_at IS NOT NULL OR r.cancel_requested_at IS NOT NULL THEN c.route END,
-           a.attempt, c.connection_id,
+           send.yes AND c.route IS NOT NULL,
+           (r.finished_at IS NOT NULL OR r.cancel_requested_at IS NOT NULL) AND c.route IS NOT NULL,
+           a.attempt, c.connection_id, c.route,
            CASE WHEN send.yes THEN r.payload END, CASE WHEN send.yes THEN r.files END, r.upload_url,
            greatest(0, extract(epoch FROM r.due_at - (clock_timestamp() - k.stepped)) * 1000)::bigint,
            l.queued, l.running
@@ -30,7 +30,7 @@ AS $$
     ) a ON true
     LEFT JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.live
     CROSS JOIN LATERAL (
-        SELECT r.state = 'running' AND a.attempt = r.attempt AND a.accepted_at IS NULL
+        SELECT r.state = 'running' AND a.attempt IS NOT DISTINCT FROM r.attempt AND a.accepted_at IS NULL
                AND r.cancel_requested_at IS NULL AS yes
     ) send
 $$;

@@ -1,0 +1,83 @@
+"""Sends jobs and cancels to the holders of connections, and tells the registry of those nobody holds."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from spaces_chassis.bus import Bus
+from spaces_chassis.clock import Clock
+from spaces_chassis.errors import BusUnavailable
+from spaces_contracts.connections import ConnectionSuspected
+from spaces_contracts.message import Message
+from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import CancelJob
+from spaces_scheduler.claimed_jobs import ClaimedJob
+from spaces_scheduler.meters import Meters
+from spaces_scheduler.truth_store import Stop
+
+log = structlog.get_logger(__name__)
+
+# A connection is named to the registry once in this time, however many messages failed to reach it.
+SUSPECT_AGAIN_S = 1.0
+# Jobs whose answer is waited for, to measure it; answers may also reach another scheduler.
+_MEASURED = 10_000
+
+
+class JobSender:
+    """Never raises: what does not arrive is found by the repair loop."""
+
+    def __init__(self, bus: Bus, clock: Clock, meters: Meters) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._meters = meters
+        self._inbox = bus.inbox(self._answered)
+        self._sent: dict[tuple[str, int], float] = {}
+        self._suspected: dict[str, float] = {}
+
+    def send(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Gives jobs to their connections."""
+        for job in jobs:
+            if len(self._sent) >= _MEASURED:
+                self._sent.clear()
+            self._sent[job.request_id, job.attempt] = self._clock.monotonic()
+            self._publish(job.message(), job.connection_id)
+
+    def stop(self, stop: Stop, reason: Problem | None) -> None:
+        """Asks a worker to stop an attempt."""
+        message = CancelJob(
+            route=stop.route,
+            request_id=stop.request_id,
+            attempt=stop.attempt,
+            reason=reason or Problem(code=Code.CANCELLED, message="Cancelled"),
+        )
+        self._publish(message, stop.connection_id)
+
+    def heard_of(self, request_id: str, attempt: int) -> None:
+        """A worker said something of an attempt: the time since it was sent is measured once."""
+        sent = self._sent.pop((request_id, attempt), None)
+        if sent is not None:
+            self._meters.dispatch_seconds.observe(self._clock.monotonic() - sent)
+
+    def _publish(self, message: Message, connection_id: str) -> None:
+        try:
+            self._bus.publish_bytes(
+                message.address(), message.encode(), reply_to=self._inbox.address(connection_id)
+            )
+        except BusUnavailable:
+            log.debug("job_not_sent", connection_id=connection_id)
+
+    def _answered(self, connection_id: str, _body: bytes, _no_responders: bool) -> None:
+        """Only who does not hold the connection answers: nobody listens, or a gateway says `gone`."""
+        now = self._clock.monotonic()
+        if now - self._suspected.get(connection_id, -SUSPECT_AGAIN_S) < SUSPECT_AGAIN_S:
+            return
+        self._suspected = {
+            other: since
+            for other, since in self._suspected.items()
+            if now - since < SUSPECT_AGAIN_S
+        }
+        self._suspected[connection_id] = now
+        suspected = ConnectionSuspected(connection_ids=[connection_id])
+        with suppress(BusUnavailable):
+            self._bus.publish_bytes(suspected.address(), suspected.encode())

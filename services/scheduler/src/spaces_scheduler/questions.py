@@ -1,0 +1,62 @@
+"""Reading requests and queues, and asking for an end."""
+
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.problems import Code
+from spaces_contracts.requests import (
+    CancelRequest,
+    GetQueues,
+    GetRequests,
+    ListRequests,
+    QueueList,
+    RequestList,
+    RequestReply,
+    RequestView,
+)
+from spaces_scheduler.announcer import Announcer
+from spaces_scheduler.request_store import RequestStore
+
+# An answer travels in one message of at most 2 MiB, where JSON text may grow by its quoting.
+MAX_REPLY_BYTES = 2 * 1024 * 1024 - 4096
+
+
+class Questions:
+    """Answers from the database."""
+
+    def __init__(self, store: RequestStore, announcer: Announcer) -> None:
+        self._store = store
+        self._announcer = announcer
+
+    async def get(self, command: GetRequests) -> RequestList:
+        """Raises payload_too_large when the requests do not fit in one answer."""
+        views = await self._store.get(
+            command.request_ids, command.tenant_id, with_payload=command.with_payload
+        )
+        reply = RequestList(requests=views)
+        if _roughly(views) > MAX_REPLY_BYTES // 2 and len(reply.encode()) > MAX_REPLY_BYTES:
+            raise ProblemError.of(
+                Code.PAYLOAD_TOO_LARGE, "Ask for fewer requests at a time: they do not fit together"
+            )
+        return reply
+
+    async def list(self, command: ListRequests) -> RequestList:
+        """A page without payloads and outputs."""
+        views = await self._store.page(command)
+        page = views[: command.limit]
+        more = len(views) > command.limit
+        return RequestList(requests=page, next_cursor=page[-1].request_id if more else None)
+
+    async def queues(self, command: GetQueues) -> QueueList:
+        """Spaces that do not exist are left out."""
+        return QueueList(queues=await self._store.queues(command.space_ids))
+
+    async def cancel(self, command: CancelRequest) -> RequestReply:
+        """Raises request_not_found."""
+        if not await self._store.cancel(command.request_id, command.tenant_id):
+            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"No request {command.request_id!r}")
+        await self._announcer.now([command.request_id])
+        (view,) = await self._store.get([command.request_id], None)
+        return RequestReply(request=view)
+
+
+def _roughly(views: "list[RequestView]") -> int:
+    return sum(len(view.output_json or "") + len(view.payload_json or "") + 1024 for view in views)

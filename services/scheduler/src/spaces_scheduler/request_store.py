@@ -1,0 +1,167 @@
+"""SQL of reading requests and queues, and of asking for a cancel."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from spaces_chassis.database import Database
+from spaces_contracts.problems import Problem
+from spaces_contracts.requests import ListRequests, Queue, RequestState, RequestView
+from spaces_scheduler.file_lists import decode_files
+from spaces_scheduler.queue_estimate import eta_s, queue_eta_s
+
+# What a view is made of; output and payload are left to those who ask for few.
+_VIEW = """
+    SELECT r.request_id, r.space_id, r.tenant_id, r.principal_id, r.state, r.priority, r.attempt, r.tries,
+           r.cancel_requested_at IS NOT NULL AS cancel_requested, r.inputs, r.files, r.created_at,
+           r.started_at, r.finished_at, t.output_files, t.error, coalesce(t.last_n, 0) AS last_n,
+           t.processing_time_seconds, t.worker_timestamp, l.queued, l.mean_run_s, place.position, place.slots,
+           {more}
+    FROM scheduler.request r
+    JOIN scheduler.lane l ON l.space_id = r.space_id
+    LEFT JOIN scheduler.result t ON t.request_id = r.request_id
+    LEFT JOIN LATERAL (
+        SELECT scheduler.queue_position(r.space_id, r.priority, r.seq) AS position, s.slots
+        FROM scheduler.lane_slots(r.space_id) s
+    ) place ON r.state = 'queued'
+"""
+_WHOLE = _VIEW.format(more="t.output, CASE WHEN $3::boolean THEN r.payload END AS payload")
+_SHORT = _VIEW.format(more="NULL::bytea AS output, NULL::bytea AS payload")
+
+
+class RequestStore:
+    """Reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(
+        self, request_ids: Sequence[str], tenant_id: str | None, *, with_payload: bool = False
+    ) -> list[RequestView]:
+        """In the order of their ids asked for; unknown ones, and those of other tenants, are left out."""
+        rows = await self._database.fetch(
+            _WHOLE + " WHERE r.request_id = ANY ($1) AND ($2::text IS NULL OR r.tenant_id = $2)",
+            list(request_ids),
+            tenant_id,
+            with_payload,
+        )
+        views = {row["request_id"]: _view(row) for row in rows}
+        return [views[wanted] for wanted in request_ids if wanted in views]
+
+    async def page(self, command: ListRequests) -> list[RequestView]:
+        """Newest first, after the cursor; one more than the limit when there are more. No outputs."""
+        conditions, arguments = _conditions(command)
+        where = " WHERE " + " AND ".join(conditions) if conditions else ""
+        rows = await self._database.fetch(
+            f"{_SHORT}{where} ORDER BY r.request_id DESC LIMIT {command.limit + 1}", *arguments
+        )
+        return [_view(row) for row in rows]
+
+    async def queues(self, space_ids: Sequence[str]) -> list[Queue]:
+        """The queues of the spaces that exist, in the order asked for."""
+        rows = await self._database.fetch(
+            "SELECT * FROM scheduler.queues($1)", sorted(set(space_ids))
+        )
+        queues = {row["space_id"]: _queue(row) for row in rows}
+        return [queues[wanted] for wanted in space_ids if wanted in queues]
+
+    async def cancel(self, request_id: str, tenant_id: str | None) -> bool:
+        """False when there is no such request."""
+        found = await self._database.fetchval(
+            "SELECT scheduler.cancel_many(ARRAY[$1::text], ARRAY[$2::text])", request_id, tenant_id
+        )
+        return found is not None
+
+    async def totals(self) -> tuple[int, int]:
+        """How many requests wait and run in all lanes."""
+        row = await self._database.fetchrow(
+            "SELECT coalesce(sum(queued), 0)::int AS queued, coalesce(sum(running), 0)::int AS running"
+            " FROM scheduler.lane"
+        )
+        assert row is not None, "an aggregate has a row"
+        return row["queued"], row["running"]
+
+    async def lead(self, duty: str, holder: str, lease_s: float) -> bool:
+        """Takes or keeps a duty that one scheduler has at a time."""
+        won = await self._database.fetchval(
+            """
+            INSERT INTO scheduler.leader AS l (duty, holder, lease_until)
+            VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+            ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+             WHERE l.holder = excluded.holder OR l.lease_until < clock_timestamp()
+                OR l.lease_until > clock_timestamp() + make_interval(secs => 2 * $3)
+            RETURNING true
+            """,
+            duty,
+            holder,
+            lease_s,
+        )
+        return bool(won)
+
+
+def _conditions(command: ListRequests) -> tuple[list[str], list[object]]:
+    conditions: list[str] = []
+    arguments: list[object] = []
+
+    def where(condition: str, argument: object) -> None:
+        arguments.append(argument)
+        conditions.append(condition.format(f"${len(arguments)}"))
+
+    if command.tenant_id is not None:
+        where("r.tenant_id = {}", command.tenant_id)
+    if command.space_id is not None:
+        where("r.space_id = {}", command.space_id)
+    if command.states:
+        where("r.state = ANY ({}::text[])", [state.value for state in command.states])
+    if command.cursor is not None:
+        where("r.request_id < {}", command.cursor)
+    return conditions, arguments
+
+
+def _view(row: asyncpg.Record) -> RequestView:
+    return RequestView(
+        request_id=row["request_id"],
+        space_id=row["space_id"],
+        tenant_id=row["tenant_id"],
+        principal_id=row["principal_id"],
+        state=RequestState(row["state"]),
+        priority=row["priority"],
+        attempt=row["attempt"],
+        tries=row["tries"],
+        position=row["position"],
+        queue_size=row["queued"],
+        eta_s=eta_s(row["position"], row["slots"] or 0, row["mean_run_s"]),
+        cancel_requested=row["cancel_requested"],
+        payload_json=_text(row["payload"]),
+        inputs=row["inputs"],
+        files=decode_files(row["files"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        output_json=_text(row["output"]),
+        output_files=decode_files(row["output_files"]),
+        error=decode_problem(row["error"]),
+        last_n=row["last_n"],
+        processing_time_seconds=row["processing_time_seconds"],
+        timestamp=row["worker_timestamp"],
+    )
+
+
+def _queue(row: asyncpg.Record) -> Queue:
+    return Queue(
+        space_id=row["space_id"],
+        queue_size=row["queue_size"],
+        running=row["running"],
+        slots=row["slots"],
+        connected=row["connected"],
+        eta_s=queue_eta_s(row["queue_size"], row["free"], row["slots"], row["mean_run_s"]),
+    )
+
+
+def decode_problem(body: bytes | None) -> Problem | None:
+    """A stored problem."""
+    return None if body is None else Problem.model_validate_json(body)
+
+
+def _text(body: bytes | None) -> str | None:
+    return None if body is None else body.decode()
