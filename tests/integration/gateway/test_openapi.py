@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from spaces_contracts.problems import Code
-from spaces_gateway.http.problems import MEDIA_TYPE
+from spaces_gateway.http.problems import MEDIA_TYPE, ProblemDocument
 from spaces_gateway.openapi import openapi_document
 from tests.integration.gateway.conftest import Process, Running
 
@@ -54,9 +53,8 @@ def test_operation_ids_are_unique() -> None:
 
 @pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["examples"]))
 def test_an_example_of_a_problem_fits_the_schema(name: str) -> None:
-    schema = DOCUMENT["components"]["schemas"]["ProblemDocument"]
-    validator = jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
-    validator.validate(DOCUMENT["components"]["examples"][name]["value"])
+    example = DOCUMENT["components"]["examples"][name]["value"]
+    assert ProblemDocument.model_validate(example).code == name
 
 
 async def test_the_gateway_serves_the_document_and_its_pages(running: Running) -> None:

@@ -55,10 +55,11 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
         Loop("quiet_requests", services.waiters.step, 1.0, clock, loops),
         Loop("file_retention", sweep.step, sweep.every_s, clock, loops),
     ]
-    http = build_http(services, sockets, waits, parts)
+    http, hot = build_http(services, sockets, waits, parts)
     server = HttpServer(
         Edge(
             http,
+            hot,
             {"/ws": sockets.client_socket, "/ws/worker": sockets.worker_socket},
             services.metrics,
             settings.max_connections,

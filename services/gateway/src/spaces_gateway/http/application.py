@@ -9,6 +9,7 @@ from spaces_chassis.lifecycle import Part
 from spaces_gateway.http import documents, problems
 from spaces_gateway.http.credentials import CredentialsApi
 from spaces_gateway.http.files import FilesApi
+from spaces_gateway.http.hot import HotRoutes
 from spaces_gateway.http.kept import KeptApi
 from spaces_gateway.http.pages import PagesApi
 from spaces_gateway.http.requests import RequestsApi
@@ -18,8 +19,11 @@ from spaces_gateway.http.workers import WorkersApi
 from spaces_gateway.services import Services, Sockets
 
 
-def build_http(services: Services, sockets: Sockets, waits: Waits, parts: list[Part]) -> FastAPI:
-    """The HTTP API. `parts` are those whose health is the gateway's."""
+def build_http(
+    services: Services, sockets: Sockets, waits: Waits, parts: list[Part]
+) -> tuple[FastAPI, HotRoutes]:
+    """The HTTP API, and its hot operations beside it. `parts` are those whose health is the gateway's."""
+    requests = RequestsApi(services, sockets, waits)
     app = FastAPI(
         title="WebSocket Spaces",
         version=version("spaces-gateway"),
@@ -33,7 +37,7 @@ def build_http(services: Services, sockets: Sockets, waits: Waits, parts: list[P
     problems.install(app)
     for api in (
         SpacesApi(services),
-        RequestsApi(services, sockets, waits),
+        requests,
         FilesApi(services),
         CredentialsApi(services),
         WorkersApi(services),
@@ -42,4 +46,4 @@ def build_http(services: Services, sockets: Sockets, waits: Waits, parts: list[P
     ):
         app.include_router(api.operations().router)
     documents.install(app)
-    return app
+    return app, HotRoutes(services.access, requests.submit, requests.get)

@@ -6,19 +6,18 @@ from typing import Any
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response
 
 from spaces_chassis.http import App, Event, Scope
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.http.bodies import MAX_JSON_BYTES, too_large
 from spaces_gateway.http.exchange import Exchange
+from spaces_gateway.http.hot import HotRoutes
 from spaces_gateway.http.paths import routed_path
-from spaces_gateway.http.problems import problem_response
+from spaces_gateway.http.problems import called, problem_response
 
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-HotHandler = Callable[[Request], Awaitable[Response]]
 
 # Bodies of these are read by their handlers as they stream in; all others are held here, up to 1 MiB.
 _STREAMED = ("/api/files", "/api/results/", "/websockets/submit/")
@@ -54,9 +53,15 @@ class Edge:
     """What uvicorn calls."""
 
     def __init__(
-        self, http: App, sockets: dict[str, App], metrics: Metrics, max_in_flight: int
+        self,
+        http: App,
+        hot: HotRoutes,
+        sockets: dict[str, App],
+        metrics: Metrics,
+        max_in_flight: int,
     ) -> None:
         self._http = http
+        self._hot = hot
         self._sockets = sockets
         self._metrics = EdgeMetrics(metrics)
         self._max_in_flight = max_in_flight
@@ -90,7 +95,7 @@ class Edge:
                 problem = Problem(
                     code=Code.INTERNAL_ERROR, message="Something is wrong on the server."
                 )
-                await problem_response(problem, scope["path"])(scope, answer.receive, answer.send)
+                await problem_response(problem, called(scope))(scope, answer.receive, answer.send)
         finally:
             self._in_flight -= 1
             seconds = time.perf_counter() - started
@@ -113,7 +118,9 @@ class Edge:
                 else:
                     receive = body
         if problem is not None:
-            await problem_response(problem, scope["path"])(scope, receive, send)
+            await problem_response(problem, called(scope))(scope, receive, send)
+        elif (hot := self._hot.find(scope)) is not None:
+            await (await hot.answer(Request(scope, receive)))(scope, receive, send)
         else:
             await self._http(scope, receive, send)
 
@@ -164,6 +171,8 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive | None:
 
 def _route(scope: Scope) -> str:
     route = scope.get("route")
+    if isinstance(route, str):
+        return route
     path = getattr(route, "path", None)
     return path if isinstance(path, str) else "unmatched"
 
@@ -174,7 +183,7 @@ async def _refuse_socket(scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": 4404, "reason": "not_found"})
         return
     response = problem_response(
-        Problem(code=Code.NOT_FOUND, message="There is no socket at this address."), scope["path"]
+        Problem(code=Code.NOT_FOUND, message="There is no socket at this address."), called(scope)
     )
     await send(
         {

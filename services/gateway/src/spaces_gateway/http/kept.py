@@ -17,7 +17,7 @@ from spaces_gateway.http.bodies import idempotency_key
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import SpaceRef, space_ref
 from spaces_gateway.http.principals import User
-from spaces_gateway.http.problems import BadRequest, problem_of, problem_response
+from spaces_gateway.http.problems import BadRequest, called, problem_of, problem_response
 from spaces_gateway.http.request_json import RequestError, error_of
 from spaces_gateway.http.requests import SUBMIT_PROBLEMS
 from spaces_gateway.http.submits import SubmitReader
@@ -103,7 +103,7 @@ class KeptApi:
         except (ProblemError, BadRequest) as error:
             problem, errors = problem_of(error)
             more = {"success": False, "error": problem.message or problem.kind.title}
-            return problem_response(problem, request.url.path, errors=errors, more=more)
+            return problem_response(problem, called(request.scope), errors=errors, more=more)
         content = to_json({"success": True, "request_id": accepted.request_id})
         return Response(content, media_type="application/json")
 

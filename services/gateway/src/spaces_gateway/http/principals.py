@@ -39,7 +39,12 @@ async def caller(request: Request, _shown: Shown = None) -> Principal:
 
 
 async def user(principal: Annotated[Principal, Depends(caller)]) -> Principal:
-    """An API key or admin; worker tokens only serve. Problem: forbidden."""
+    """An API key or admin. Problem: forbidden."""
+    return no_worker(principal)
+
+
+def no_worker(principal: Principal) -> Principal:
+    """The principal, unless it is a worker token, which only serves. Problem: forbidden."""
     if principal.kind is PrincipalKind.WORKER_TOKEN:
         raise ProblemError.of(Code.FORBIDDEN, "A worker token only serves its spaces.")
     return principal

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from spaces_chassis.errors import ProblemError
+from spaces_chassis.http import Scope
 from spaces_contracts.problems import KINDS, Code, Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -141,10 +142,16 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         problem, errors = problem_of(error)
         headers = error.headers if isinstance(error, HTTPException) else None
-        return problem_response(problem, request.url.path, errors=errors, headers=headers)
+        return problem_response(problem, called(request.scope), errors=errors, headers=headers)
 
     for kind in (ProblemError, BadRequest, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def called(scope: Scope) -> str:
+    """The path as it was sent, without what follows the question mark."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw_path.decode("latin-1")
 
 
 def field_error(item: ErrorDetails, root: str) -> FieldError:

@@ -116,15 +116,17 @@ class RequestsApi:
         ref = space_ref(space)
         seconds, key = wait_of(request), idempotency_key(request)
         await self._services.access.space(actor, ref)  # before a large form is read
-        async with self._reader.reading(request, actor) as body:
-            if not seconds:
+        if not seconds:
+            async with self._reader.reading(request, actor) as body:
                 accepted = await self._services.submission.submit(
                     actor, ref, body, idempotency_key=key
                 )
-                return self._accepted(accepted)
-            request_id = new_id()
-            wait = self._waits.begin(request_id)
-            try:
+            return self._accepted(accepted)
+        request_id = new_id()
+        wait = self._waits.begin(request_id)
+        try:
+            # The files of a form are removed if this block fails, so waiting is not part of it.
+            async with self._reader.reading(request, actor) as body:
                 accepted = await self._services.submission.submit(
                     actor,
                     ref,
@@ -133,11 +135,11 @@ class RequestsApi:
                     notify=self._services.waiters.notify,
                     request_id=request_id,
                 )
-                if accepted.verdict.duplicate:
-                    await wait.follow_known(accepted.request_id)
-                event = await wait.result(seconds)
-            finally:
-                wait.stop()
+            if accepted.verdict.duplicate:
+                await wait.follow_known(accepted.request_id)
+            event = await wait.result(seconds)
+        finally:
+            wait.stop()
         if event is None:
             return self._accepted(accepted)
         content = show.finished_json(event, self._services.links, accepted.verdict.duplicate)
@@ -166,18 +168,24 @@ class RequestsApi:
             show.page_json(page.requests, page.next_cursor, self._services.links), media_type=JSON
         )
 
-    async def get_request(self, request_id: IdInPath, actor: User, wait: WaitQuery = 0) -> Response:
+    async def get_request(
+        self, request: Request, request_id: IdInPath, actor: User, wait: WaitQuery = 0
+    ) -> Response:
         """Read a request, waiting for its end if asked to."""
+        return await self.get(request, request_id, actor)
+
+    async def get(self, request: Request, request_id: str, actor: Principal) -> Response:
+        """The same without FastAPI's reading of parameters: the hot path."""
+        seconds = wait_of(request)
         view = await self.view(request_id, actor)
-        if wait and not view.state.terminal:
+        if seconds and not view.state.terminal:
             waiting = self._waits.begin(request_id)
             try:
                 await waiting.follow_known(request_id)
-                event = await waiting.result(wait)
+                await waiting.result(seconds)
             finally:
                 waiting.stop()
-            if event is not None or not self._waits.draining:
-                view = await self.view(request_id, actor)
+            view = await self.view(request_id, actor)
         return Response(show.view_json(view, self._services.links), media_type=JSON)
 
     async def cancel_request(self, request_id: IdInPath, actor: User) -> Response:
