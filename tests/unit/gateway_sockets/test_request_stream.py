@@ -1,6 +1,7 @@
 """A watcher's stream with a bus that loses, delays and repeats: gaps are read again, in time or not at all."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,7 +10,9 @@ from spaces_chassis.errors import BusUnavailable
 from spaces_chassis.metrics import Metrics
 from spaces_chassis.testing import ManualClock
 from spaces_contracts.client_socket import After
+from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.requests import RequestEvent, RequestFinished, RequestState, RequestView
+from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.sockets.client_frames import Told
 from spaces_gateway.sockets.fanout import Fanout
 from spaces_gateway.sockets.request_stream import (
@@ -95,7 +98,8 @@ class World:
             self.looked_up += request_ids
 
         self.waiters.look_up = look_up  # type: ignore[method-assign,assignment]
-        sources = Sources(self.bus, self.clock, self.waiters, self.fanout, self.hints)  # type: ignore[arg-type]
+        links = FileLinks(b"k" * 32, self.clock)
+        sources = Sources(self.bus, self.clock, self.waiters, self.fanout, self.hints, links)  # type: ignore[arg-type]
         self.stream = RequestStream(sources, REQUEST, self.audience, self._over, After())
 
     def _over(self, _stream: RequestStream) -> None:
@@ -269,6 +273,23 @@ async def test_statuses_are_told_when_they_change(world: World) -> None:
     assert b'"position":1' in states[1]
     assert b'"state":"running"' in states[2]
     assert world.hints.queued == 0
+
+
+async def test_output_files_have_addresses_that_can_be_fetched(world: World) -> None:
+    file = FileRef(
+        file_id="f" * 26,
+        name="a.txt",
+        kind=InputKind.FILE,
+        media_type="text/plain",
+        size_bytes=1,
+        sha256="0" * 64,
+        url="https://elsewhere.example/",
+    )
+    await world.stream.open_known(view())
+    await settled(world)
+    world.finish(end(1, 0).model_copy(update={"output_files": [file]}))
+    (told,) = json.loads(world.audience.told[-1].frame)["output_files"]
+    assert told["url"].startswith(f"/files/{file.file_id}?")
 
 
 async def test_a_stopped_stream_leaves_nothing_behind(world: World) -> None:

@@ -42,7 +42,9 @@ class GatewaySockets:
         self.workers = workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
         self.fanout = fanout = Fanout(s.bus, s.waiters, s.metrics)
         hints = QueueHints(s.clock, s.waiters, fanout)
-        self.clients = ClientHub(s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints))
+        self.clients = ClientHub(
+            s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints, s.links)
+        )
         self.worker_socket: App = WorkerSocketApp(workers)
         self.client_socket: App = ClientSocketApp(self.clients)
         self._routes = subscriptions(

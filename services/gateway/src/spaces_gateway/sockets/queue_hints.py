@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 class WatchedQueue:
     """The queued requests of one space that somebody here watches."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.streams: set[RequestStream] = set()
-        self.refreshed_at = 0.0
+        self.refreshed_at = now  # the submit's answer said where it stood
         self.listening = False
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
@@ -46,7 +46,7 @@ class QueueHints:
         """The stream's request is queued."""
         queue = self._queues.get(space_id)
         if queue is None:
-            queue = self._queues[space_id] = WatchedQueue()
+            queue = self._queues[space_id] = WatchedQueue(self._clock.monotonic())
             task = asyncio.get_running_loop().create_task(self._listen(space_id, queue))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)

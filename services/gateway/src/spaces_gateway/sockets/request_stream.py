@@ -1,7 +1,7 @@
 """One watcher of one request: live events, the replay, the end and the gaps between them, handed on in order."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import UnavailableError
 from spaces_contracts.client_socket import After
+from spaces_contracts.files import FileRef
 from spaces_contracts.requests import (
     RequestEvent,
     RequestFinished,
@@ -57,6 +58,13 @@ class Sources:
     waiters: Waiters
     fanout: Fanout
     hints: "Hints"
+    links: "Links"
+
+
+class Links(Protocol):
+    """Gives files addresses."""
+
+    def output_refs(self, files: Sequence[FileRef], request_id: str) -> list[FileRef]: ...
 
 
 class Hints(Protocol):
@@ -178,6 +186,9 @@ class RequestStream:
         if self._parked is not None:
             self._parked.append(event)
             return
+        if event.output_files:
+            files = self._sources.links.output_refs(event.output_files, self.request_id)
+            event = event.model_copy(update={"output_files": files})
         self._deliver(self._merge.finished(event))
         if self._merge.ending:
             self._read(self._fill_gap)
