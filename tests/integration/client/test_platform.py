@@ -57,7 +57,7 @@ async def test_a_submit_that_waits_gets_its_result(spaces: AsyncSpaces) -> None:
 
 async def test_a_request_over_the_socket_is_streamed_whole(spaces: AsyncSpaces) -> None:
     request = await spaces.submit(
-        COUNT, prompt="count", parameters={"chunks": 50}, over="socket", idempotency_key="a key"
+        COUNT, prompt="count", parameters={"chunks": 50}, over="socket", idempotency_key="a-key"
     )
     chunks: list[str] = []
     async for event in spaces.stream(request.request_id):
@@ -67,11 +67,11 @@ async def test_a_request_over_the_socket_is_streamed_whole(spaces: AsyncSpaces) 
             assert event.recovered
     assert chunks == [f"{n} " for n in range(1, 51)]
     again = await spaces.submit(
-        COUNT, prompt="count", parameters={"chunks": 50}, over="socket", idempotency_key="a key"
+        COUNT, prompt="count", parameters={"chunks": 50}, over="socket", idempotency_key="a-key"
     )
     assert (again.request_id, again.duplicate) == (request.request_id, True)
     with pytest.raises(Refused) as caught:
-        await spaces.submit(COUNT, prompt="other", idempotency_key="a key")
+        await spaces.submit(COUNT, prompt="other", idempotency_key="a-key")
     assert caught.value.code == "idempotency_key_reused"
 
 
@@ -231,7 +231,7 @@ async def test_the_commands_that_create_prints_bring_a_space_to_life(
             async for change in changes:
                 if change.connected:
                     break
-        shown, told = await run("spaces", "submit", "client mock", "hi", "-p", "seconds=0.2")
+        shown, told = await run("spaces", "submit", "client mock", "hi", "-p", "seconds=1")
         assert "Mock result for: hi" in shown
         assert "50 %" in told
     finally:

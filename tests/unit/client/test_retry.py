@@ -66,6 +66,20 @@ def test_patience_ends() -> None:
     assert delay(Refused("unavailable", retry_after_s=11)) is None
 
 
+@pytest.mark.parametrize(
+    ("tries", "chance", "pause"),
+    [(1, 0.0, 0.05), (1, 0.5, 0.075), (2, 0.0, 0.1), (3, 0.5, 0.3), (4, 0.0, 0.4), (99, 0.5, 1.5)],
+)
+def test_pauses_double_up_to_the_longest_and_half_of_each_is_chance(
+    tries: int, chance: float, pause: float
+) -> None:
+    assert PATIENCE.delay(tries, chance) == pytest.approx(pause)
+
+
+def test_an_unsettled_patience_waits_three_seconds_at_most() -> None:
+    assert Patience().delay(99, 0.0) == 1.5
+
+
 @given(tries=st.integers(1, 100_000), chance=st.floats(0, 1, exclude_max=True))
 def test_pauses_grow_within_their_bounds(tries: int, chance: float) -> None:
     pause = PATIENCE.delay(tries, chance)

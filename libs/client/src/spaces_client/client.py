@@ -36,6 +36,7 @@ from spaces_contracts.spaces import Space
 
 M = TypeVar("M", bound=BaseModel)
 FileSource = Path | str | bytes | FileRef
+_FIRST_POLL_S = 0.25
 _LONG_POLL_S = 25.0
 
 
@@ -190,18 +191,20 @@ class AsyncSpaces:
     async def _await_end(self, request_id: str, timeout_s: float | None) -> Request | None:
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
+        # A gateway learns of an end that it was not submitted through with some delay, and at once when it is asked:
+        # steps that double keep that delay below the time already waited.
+        step = _FIRST_POLL_S
         while True:
             asked_at = loop.time()
-            left = _LONG_POLL_S if deadline is None else min(_LONG_POLL_S, deadline - asked_at)
+            left = step if deadline is None else min(step, deadline - asked_at)
             request = await self.get(request_id, wait=round(max(left, 0.0), 3))
             if request.state.terminal:
                 return request
             if deadline is not None and loop.time() >= deadline:
                 return None
             if loop.time() - asked_at < left / 2:
-                await asyncio.sleep(
-                    min(1.0, left)
-                )  # the gateway did not wait: do not ask it in a tight loop
+                await asyncio.sleep(min(1.0, left))  # the gateway did not wait: it is stopping
+            step = min(2 * step, _LONG_POLL_S)
 
     def stream(self, request_id: str, after: After | None = None) -> RequestStream:
         """The request's events until it ends, across reconnects: no chunk missing, none twice, in order.
