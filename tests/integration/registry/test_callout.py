@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -16,7 +17,13 @@ from spaces_chassis.bus import listen
 from spaces_chassis.lifecycle import Loop
 from spaces_chassis.testing import ManualClock, Signal
 from spaces_contracts.access import PrincipalKind, RevokeCredential
-from spaces_contracts.connections import AgentInfo, Attached, ConnectionState, EdgeAttach
+from spaces_contracts.connections import (
+    AgentInfo,
+    Attached,
+    ConnectionState,
+    EdgeAttach,
+    KickConnection,
+)
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import EventKind, JobEvent, JobResult, RequestState
@@ -24,7 +31,7 @@ from spaces_contracts.spaces import Space, UpdateSpace
 from spaces_registry.app import Registry
 from spaces_registry.keys import sha256_of
 from spaces_registry.settings import RegistrySettings
-from tests.integration.registry.conftest import World, running
+from tests.integration.registry.conftest import Agent, World, running
 from tests.support.eventually import eventually
 from tests.support.servers import RunningNats
 
@@ -39,8 +46,8 @@ async def settled(client: Client) -> None:
     await client.flush()
 
 
-async def dial(server: RunningNats, user: str, password: str) -> Client:
-    return await nats.connect(
+async def connect(client: Client, server: RunningNats, user: str, password: str) -> None:
+    await client.connect(
         server.url,
         user=user,
         password=password,
@@ -51,14 +58,25 @@ async def dial(server: RunningNats, user: str, password: str) -> Client:
     )
 
 
+async def closed(client: Client) -> None:
+    # The client's own close() leaves the socket of a refused connection to the garbage collector.
+    transport: Any = client._transport
+    await client.close()
+    if transport is not None:
+        transport.close()
+        with suppress(OSError):
+            await transport.wait_closed()
+
+
 async def let_in(server: RunningNats, user: str, password: str) -> bool:
+    client = Client()
     try:
-        client = await dial(server, user, password)
+        await connect(client, server, user, password)
+        return client.is_connected
     except (NatsError, OSError):
         return False
-    connected = client.is_connected
-    await client.close()
-    return connected
+    finally:
+        await closed(client)
 
 
 @dataclass(frozen=True)
@@ -88,9 +106,10 @@ async def direct(world: World, nats_server: RunningNats) -> AsyncIterator[Direct
     space = await world.space("chat")
     token = await world.token("chat")
     connection_id = new_id()
-    client = await dial(nats_server, f"{connection_id}:chat", token)
+    client = Client()
+    await connect(client, nats_server, f"{connection_id}:chat", token)
     yield Direct(client, space, token, connection_id)
-    await client.close()
+    await closed(client)
 
 
 async def test_a_direct_worker_attaches_and_is_reached_on_its_own_subjects(
@@ -337,6 +356,34 @@ async def test_a_direct_worker_of_a_disabled_space_is_let_in_to_hear_why_it_is_r
     (verdict,) = (await direct.attach()).verdicts
     assert verdict.problem is not None
     assert verdict.problem.code is Code.SPACE_DISABLED
+
+
+async def test_a_revoked_token_is_cut_off_the_broker_after_it_was_told(
+    direct: Direct, world: World
+) -> None:
+    await direct.attach()
+    told: Signal[str] = Signal()
+
+    async def hear(message: Msg) -> None:
+        told.send(KickConnection.decode(message.data, message.subject).problem.code)
+
+    down = f"wk.{direct.space.space_id}.{direct.connection_id}.d.>"
+    await direct.client.subscribe(down, cb=hear)
+    await settled(direct.client)
+    principal = await world.who(direct.token)
+    await world.bus.request(
+        RevokeCredential(actor=world.admin, principal_id=principal.principal_id)
+    )
+    assert await told.next() == Code.TOKEN_REVOKED
+    await eventually(lambda: direct.client.is_closed)
+
+
+async def test_who_is_taken_over_keeps_its_session(direct: Direct, world: World) -> None:
+    await direct.attach()
+    await world.attach(Agent(direct.token), "chat", takeover=True)
+    (verdict,) = (await direct.attach()).verdicts
+    assert verdict.problem is not None
+    assert direct.client.is_connected
 
 
 async def test_nobody_dials_with_the_connection_of_another_worker(

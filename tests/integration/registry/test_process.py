@@ -179,7 +179,7 @@ async def test_migrate_brings_the_tables_up_to_date(
     await tables.execute("DROP SCHEMA registry CASCADE")
     await tables.execute("DELETE FROM spaces_migration.applied WHERE schema = 'registry'")
     status, _, err = await finished("migrate", environ=environ | {"SPACES_POSTGRES_URL": migrated})
-    assert (status, "0003_connections.sql" in err) == (0, True)
+    assert (status, "0004_sessions.sql" in err) == (0, True)
     assert await tables.fetchval("SELECT count(*) FROM registry.tenant") == 1
 
 

@@ -21,7 +21,7 @@ from spaces_registry.user_jwt import (
 )
 
 SEED = bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_ACCOUNT)).decode()
-ASKED = UserRequest("UKEY", "NSERVER", "c:chat", "spw_x", "agent")
+ASKED = UserRequest("UKEY", "NSERVER", "c:chat", "spw_x", "agent", 7)
 NOW_S = 1_800_000_000
 
 
@@ -69,6 +69,7 @@ def request(**options: object) -> str:
         "nats": {
             "user_nkey": "UKEY",
             "server_id": {"id": "NSERVER"},
+            "client_info": {"id": 7},
             "connect_opts": options,
         }
     }

@@ -14,7 +14,7 @@ from spaces_registry.access import Access
 from spaces_registry.admin_key import AdminKey
 from spaces_registry.attaching import Attaching
 from spaces_registry.beats import Beats
-from spaces_registry.callout import Callout
+from spaces_registry.callout import Callout, Door
 from spaces_registry.connections import Connections
 from spaces_registry.death_loop import DeathLoop
 from spaces_registry.disconnects import Disconnects
@@ -24,6 +24,7 @@ from spaces_registry.hints import Hints
 from spaces_registry.meters import Meters
 from spaces_registry.presence import Presence
 from spaces_registry.schema import SchemaCheck
+from spaces_registry.sessions import Sessions
 from spaces_registry.settings import RegistrySettings
 from spaces_registry.spaces import Spaces
 from spaces_registry.stores import Stores
@@ -50,7 +51,9 @@ class Registry:
         self.stores = Stores.of(self.database)
         self.hints = Hints(self.bus)
         self.presence = Presence(self.stores.connections, self.bus, batching)
-        self.endings = Endings(self.stores, self.hints, self.presence, self.meters)
+        self.system = _system_bus(settings)
+        self.sessions = Sessions(self.database, self.bus, self.system)
+        self.endings = Endings(self.stores, self.hints, self.presence, self.sessions, self.meters)
         self.attaching = Attaching(self.stores, self.endings, self.presence, self.meters)
         self.beats = Beats(self.stores.leases, self.hints, batching)
         self.bus.add_routes(
@@ -65,7 +68,7 @@ class Registry:
             )
         )
         self.deaths = DeathLoop(self.stores, self.bus, self.clock, self.endings, self.meters)
-        self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings)
+        self.upkeep = UpkeepLoop(self.stores, self.sessions, self.clock, self.endings)
         self.gauges = GaugesLoop(self.stores, self.meters)
         works: list[Part] = [
             self.database,
@@ -93,20 +96,24 @@ class Registry:
     def _other_accounts(self, settings: RegistrySettings) -> list[Bus]:
         """Who left (the system account) and who may come in (the account AUTH)."""
         buses: list[Bus] = []
-        if settings.sys_user is not None:
-            as_system = settings.bus_as(settings.sys_user, settings.sys_password)
-            system = _named("bus_system", Bus.from_settings(as_system, name="registry system"))
-            Disconnects(self.stores.leases, self.meters).listen(system)
-            buses.append(system)
+        if self.system is not None:
+            Disconnects(self.stores.leases, self.meters).listen(self.system)
+            buses.append(self.system)
         if settings.callout_user is not None and settings.issuer_seed is not None:
             as_authority = settings.bus_as(settings.callout_user, settings.callout_password)
             authority = _named("bus_auth", Bus.from_settings(as_authority, name="registry auth"))
             signer = Signer(settings.issuer_seed.get_secret_value())
-            Callout(
-                signer, self.attaching, self.stores.connections, self.clock, self.meters
-            ).listen(authority)
+            door = Door(self.attaching, self.stores.connections, self.sessions)
+            Callout(signer, door, self.clock, self.meters).listen(authority)
             buses.append(authority)
         return buses
+
+
+def _system_bus(settings: RegistrySettings) -> Bus | None:
+    if settings.sys_user is None:
+        return None
+    as_system = settings.bus_as(settings.sys_user, settings.sys_password)
+    return _named("bus_system", Bus.from_settings(as_system, name="registry system"))
 
 
 def _named(name: str, bus: Bus) -> Bus:

@@ -12,6 +12,7 @@ from spaces_registry.attaching import Attaching
 from spaces_registry.connection_store import ConnectionStore
 from spaces_registry.keys import sha256_of
 from spaces_registry.meters import Meters
+from spaces_registry.sessions import Sessions
 from spaces_registry.user_jwt import (
     ForgedRequest,
     Signer,
@@ -27,20 +28,42 @@ SUBJECT = "$SYS.REQ.USER.AUTH"
 QUEUE = "registry"
 
 
+class Door:
+    """Decides which connection and space somebody may speak for."""
+
+    def __init__(
+        self, attaching: Attaching, connections: ConnectionStore, sessions: Sessions
+    ) -> None:
+        self._attaching = attaching
+        self._connections = connections
+        self._sessions = sessions
+
+    async def admit(self, asked: UserRequest) -> tuple[str, str]:
+        """The connection and space. Raises ProblemError."""
+        connection_id, _, ref = asked.user.partition(":")
+        if not is_id(connection_id) or not ref:
+            raise ProblemError.of(Code.UNAUTHENTICATED, "The user is <connection id>:<space>")
+        token = await self._attaching.worker_token(sha256_of(asked.password))
+        space = await self._attaching.find(token, ref)
+        await self._require_own(token, connection_id, space.space_id)
+        await self._sessions.note(connection_id, asked.server_id, asked.client_id)
+        return connection_id, space.space_id
+
+    async def _require_own(self, token: Principal, connection_id: str, space_id: str) -> None:
+        """Whoever names the connection of another would hear what is answered to it."""
+        owner = await self._connections.owner(connection_id)
+        if owner is not None and (
+            owner["principal_id"] != token.principal_id or owner["space_id"] != space_id
+        ):
+            raise ProblemError.of(Code.FORBIDDEN, "The connection id belongs to another worker")
+
+
 class Callout:
     """Answers the broker. The user is `<connection_id>:<space>`, the password a worker token."""
 
-    def __init__(
-        self,
-        signer: Signer,
-        attaching: Attaching,
-        connections: ConnectionStore,
-        clock: Clock,
-        meters: Meters,
-    ) -> None:
+    def __init__(self, signer: Signer, door: Door, clock: Clock, meters: Meters) -> None:
         self._signer = signer
-        self._attaching = attaching
-        self._connections = connections
+        self._door = door
         self._clock = clock
         self._meters = meters
 
@@ -65,7 +88,7 @@ class Callout:
     async def _answer(self, asked: UserRequest) -> dict[str, object]:
         now_s = int(self._clock.now().timestamp())
         try:
-            connection_id, space_id = await self.admit(asked)
+            connection_id, space_id = await self._door.admit(asked)
         except ProblemError as error:
             code = error.problem.code.value
             self._meters.callouts.labels(code).inc()
@@ -74,21 +97,3 @@ class Callout:
         self._meters.callouts.labels("admitted").inc()
         jwt = self._signer.sign(worker_claims(asked, space_id, connection_id, now_s))
         return answer_claims(asked, now_s, jwt=jwt)
-
-    async def admit(self, asked: UserRequest) -> tuple[str, str]:
-        """The connection and space that somebody may speak for. Raises ProblemError."""
-        connection_id, _, ref = asked.user.partition(":")
-        if not is_id(connection_id) or not ref:
-            raise ProblemError.of(Code.UNAUTHENTICATED, "The user is <connection id>:<space>")
-        token = await self._attaching.worker_token(sha256_of(asked.password))
-        space = await self._attaching.find(token, ref)
-        await self._require_own(token, connection_id, space.space_id)
-        return connection_id, space.space_id
-
-    async def _require_own(self, token: Principal, connection_id: str, space_id: str) -> None:
-        """Whoever names the connection of another would hear what is answered to it."""
-        owner = await self._connections.owner(connection_id)
-        if owner is not None and (
-            owner["principal_id"] != token.principal_id or owner["space_id"] != space_id
-        ):
-            raise ProblemError.of(Code.FORBIDDEN, "The connection id belongs to another worker")

@@ -9,6 +9,7 @@ from spaces_contracts.problems import Code, Problem
 from spaces_registry.hints import Hints
 from spaces_registry.meters import Meters
 from spaces_registry.presence import Presence
+from spaces_registry.sessions import Sessions
 from spaces_registry.stores import Stores
 
 # Ends in one transaction; more are done in the next one.
@@ -47,6 +48,11 @@ _FAREWELLS = {
     Reason.SPACE_DELETED: Problem(code=Code.SPACE_NOT_FOUND, message="The space was deleted"),
 }
 
+# After these a worker has no business on the broker; after the others it may come back.
+_FINAL = frozenset(
+    {Reason.KICKED, Reason.TOKEN_REVOKED, Reason.SPACE_DISABLED, Reason.SPACE_DELETED}
+)
+
 
 @dataclass
 class Ended:
@@ -54,6 +60,7 @@ class Ended:
 
     space_id: str
     reason: Reason
+    connection_ids: list[str] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
 
@@ -61,11 +68,19 @@ class Ended:
 class Endings:
     """Ends connections for whatever reason, and tells whom it concerns."""
 
-    def __init__(self, stores: Stores, hints: Hints, presence: Presence, meters: Meters) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        hints: Hints,
+        presence: Presence,
+        sessions: Sessions,
+        meters: Meters,
+    ) -> None:
         self._database = stores.database
         self._connections = stores.connections
         self._hints = hints
         self._presence = presence
+        self._sessions = sessions
         self._ends = {reason: meters.ends.labels(reason.value) for reason in Reason}
 
     async def end(self, space_id: str, connection_ids: Sequence[str], reason: Reason) -> int:
@@ -86,11 +101,14 @@ class Endings:
     ) -> Ended:
         """Like `end`, as a part of a transaction that has locked the space."""
         rows = await self._connections.end(tx, space_id, connection_ids, reason)
-        ended = Ended(space_id, reason, routes=[row["route"] for row in rows])
+        ended = Ended(
+            space_id,
+            reason,
+            connection_ids=[row["connection_id"] for row in rows],
+            routes=[row["route"] for row in rows],
+        )
         if rows:
-            ended.request_ids = await self._connections.release(
-                tx, [row["connection_id"] for row in rows]
-            )
+            ended.request_ids = await self._connections.release(tx, ended.connection_ids)
         return ended
 
     async def tell(self, ended: Ended) -> None:
@@ -100,6 +118,8 @@ class Endings:
             for route in ended.routes:
                 await self._hints.kick(route, farewell)
         await self._hints.announce(ended.request_ids)
+        if ended.reason in _FINAL and ended.routes:
+            await self._sessions.cut(ended.connection_ids)
         if ended.routes:
             self._ends[ended.reason].inc(len(ended.routes))
             self._presence.changed(ended.space_id)

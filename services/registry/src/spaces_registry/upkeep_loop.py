@@ -2,6 +2,7 @@
 
 from spaces_chassis.clock import Clock
 from spaces_registry.endings import MAX_ENDS, Endings, Reason
+from spaces_registry.sessions import Sessions
 from spaces_registry.stores import Stores
 
 EVERY_S = 5.0
@@ -13,7 +14,8 @@ KEEP_DAYS = 7
 class UpkeepLoop:
     """Ends connections that must not be, and forgets."""
 
-    def __init__(self, stores: Stores, clock: Clock, endings: Endings) -> None:
+    def __init__(self, stores: Stores, sessions: Sessions, clock: Clock, endings: Endings) -> None:
+        self._sessions = sessions
         self._clock = clock
         self._connections = stores.connections
         self._leases = stores.leases
@@ -29,5 +31,6 @@ class UpkeepLoop:
         if self._clock.monotonic() - self._forgot_s >= _FORGET_EVERY_S:
             await self._access.drop_expired_tickets()
             await self._leases.forget(KEEP_DAYS)
+            await self._sessions.forget()
             self._forgot_s = self._clock.monotonic()
         return ended

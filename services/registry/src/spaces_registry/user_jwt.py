@@ -33,6 +33,7 @@ class UserRequest:
     user: str
     password: str
     client_name: str
+    client_id: int
 
 
 class Signer:
@@ -67,6 +68,7 @@ def read_request(token: str) -> UserRequest:
             user=str(options.get("user", "")),
             password=str(options.get("pass", "")),
             client_name=str(options.get("name", "")),
+            client_id=int(asked.get("client_info", {}).get("id", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ForgedRequest(str(error)) from None
