@@ -212,3 +212,7 @@ def printing(_request: Request) -> str:
     sys.stdout.write("to stdout\n")
     sys.stderr.write("x" * 20_000)
     return "ok"
+
+
+def missing_output(_request: Request) -> OutputFile:
+    return OutputFile("/nowhere/none.txt")
