@@ -13,7 +13,7 @@ import pytest
 
 from spaces_stack.child import Program, StartError
 from spaces_stack.leftovers import leftovers, marked_processes
-from spaces_stack.ports import accepts, free_ports, preferred_port
+from spaces_stack.ports import accepts, free_ports, listens, preferred_port
 from spaces_stack.supervisor import Supervisor
 from tests.support.eventually import eventually
 
@@ -57,7 +57,7 @@ def test_a_program_that_ends_before_it_is_ready_is_an_error_with_its_last_words(
         name="fails",
         argv=(sys.executable, "-c", "print('no such table'); raise SystemExit(3)"),
         environ=os.environ,
-        ready=lambda: False,
+        ready=lambda _: False,
     )
     with pytest.raises(StartError, match="exit code 3"):
         supervisor.start([program])
@@ -73,7 +73,7 @@ def test_a_program_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
         name="deaf",
         argv=(sys.executable, "-c", deaf),
         environ=os.environ,
-        ready=lambda: "up" in supervisor.log_tail("deaf"),
+        ready=lambda _: "up" in supervisor.log_tail("deaf"),
         stop_within_s=0.1,
     )
     supervisor.start([program])
@@ -90,7 +90,7 @@ async def test_what_a_stopped_program_left_in_its_group_goes_with_it(tmp_path: P
                 name="parent",
                 argv=(sys.executable, "-c", parent),
                 environ=os.environ,
-                ready=lambda: "up" in supervisor.log_tail("parent"),
+                ready=lambda _: "up" in supervisor.log_tail("parent"),
             )
         ]
     )
@@ -144,11 +144,13 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, supervisor: Supe
                 argv=serve,
                 environ=os.environ,
                 cwd=tmp_path,
-                ready=lambda: accepts(port),
+                ready=lambda _: accepts(port),
             )
         ]
     )
     assert preferred_port(port) != port
+    assert listens(supervisor.pid("serves"), port)
+    assert not listens(os.getpid(), port)
     assert leftovers("none", [], [port]) == [f"port {port} still answers"]
     supervisor.stop("serves")
     assert preferred_port(port) == port

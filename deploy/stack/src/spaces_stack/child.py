@@ -31,7 +31,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
-    ready: Callable[[], bool] | None = None
+    ready: Callable[[int], bool] | None = None  # is told the process id
     ready_within_s: float = 60.0
     stop_signal: int = signal.SIGTERM
     stop_within_s: float = 25.0
@@ -67,7 +67,7 @@ class Child:
     def wait_ready(self) -> None:
         """Blocks until it serves. Raises StartError when it ends first or takes too long."""
         until = time.monotonic() + self.program.ready_within_s
-        while self.program.ready is not None and not self.program.ready():
+        while self.program.ready is not None and not self.program.ready(self.process.pid):
             if self.process.poll() is not None:
                 raise StartError(f"{self.describe_exit()}\n{self.log_tail()}")
             if time.monotonic() > until:

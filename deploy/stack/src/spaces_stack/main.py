@@ -72,7 +72,7 @@ def demo(
 ) -> None:
     """Starts everything with three spaces on real models, and sends one request through each."""
     require_models()
-    with started(StateDir.default(), gateway_port) as stack:
+    with started(StateDir.default(), None if check else gateway_port) as stack:
         run_demo(stack)
         if not check:
             stack.wait()

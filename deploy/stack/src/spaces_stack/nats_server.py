@@ -10,7 +10,7 @@ from pathlib import Path
 import nkeys
 
 from spaces_stack.child import Program, StartError
-from spaces_stack.ports import LOOPBACK
+from spaces_stack.ports import LOOPBACK, listens
 from spaces_stack.secret_files import SecretFiles
 
 CONFIG = Path(__file__).parents[3] / "nats" / "server.conf"
@@ -53,7 +53,7 @@ class NatsServer:
             name="nats",
             argv=(find_nats_server(), "-c", str(CONFIG)),
             environ=os.environ | self.environ(),
-            ready=self.healthy,
+            ready=lambda pid: listens(pid, self.port) and self.healthy(),
             stop_within_s=10,
             quiet=True,
         )

@@ -23,7 +23,7 @@ from spaces_stack.database_roles import (
 from spaces_stack.environments import Servers
 from spaces_stack.leftovers import leftovers
 from spaces_stack.nats_server import NatsServer
-from spaces_stack.ports import LOOPBACK, free_ports, preferred_port
+from spaces_stack.ports import LOOPBACK, free_ports, listens, preferred_port
 from spaces_stack.postgres_server import DATABASE, POSTGRES_HOME, PostgresServer
 from spaces_stack.state_dir import RunningStack, StateDir
 from spaces_stack.supervisor import Supervisor
@@ -163,7 +163,7 @@ class Platform:
             name=planned.name,
             argv=(command(f"spaces-{planned.service}"), "serve"),
             environ=environ | dict(self._options.environ),
-            ready=partial(answers_ok, f"{planned.url}/health/ready"),
+            ready=partial(_serves, planned),
         )
 
 
@@ -179,6 +179,10 @@ class Planned:
     def url(self) -> str:
         """Where it answers HTTP."""
         return f"http://{LOOPBACK}:{self.port}"
+
+
+def _serves(planned: Planned, pid: int) -> bool:
+    return listens(pid, planned.port) and answers_ok(f"{planned.url}/health/ready")
 
 
 def _plan(options: Options) -> list[Planned]:

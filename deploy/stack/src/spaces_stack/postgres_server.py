@@ -104,13 +104,13 @@ class PostgresServer:
             quiet=True,
         )
 
-    def ready(self) -> bool:
-        """What pg_ctl looks at: the last line of the pid file, unless a killed server left it."""
+    def ready(self, pid: int) -> bool:
+        """What pg_ctl looks at: the last line of the pid file, unless another server wrote it."""
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready" and _lives(int(lines[0]))
+        return len(lines) > 7 and lines[7].strip() == "ready" and int(lines[0]) == pid
 
     def _initialise(self) -> None:
         fresh = self.home / "data.new"
@@ -167,10 +167,6 @@ class PostgresServer:
     def _environ(self) -> dict[str, str]:
         # Nothing of ours: PGDATA, PGPORT and friends of another installation must not lead it astray.
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC", "LC_ALL": "C"}
-
-
-def _lives(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def _home(state_dir: Path, account: Account | None) -> Path:

@@ -45,5 +45,5 @@ class Worker:
                 *self.arguments,
             ),
             environ={"PYTHONUNBUFFERED": "1"} | inherited | dict(self.environ),
-            ready=connected,
+            ready=lambda _: connected(),
         )
