@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+from nats.aio.client import Client
 from pydantic import SecretStr
 
 from spaces_chassis.bus import Bus, on
@@ -34,6 +35,7 @@ from spaces_contracts.spaces import CreateSpace, Space, SpacePolicy
 from spaces_registry.app import Registry
 from spaces_registry.keys import new_key, sha256_of, shown_prefix
 from spaces_registry.settings import RegistrySettings
+from tests.integration.registry.direct_worker import Direct, closed, connect
 from tests.support.servers import RunningNats, RunningPostgres
 
 M = TypeVar("M", bound=Message)
@@ -224,3 +226,14 @@ async def world(registry: Registry, bus: Bus, settings: RegistrySettings) -> Wor
     key = settings.admin_key_file.read_text().strip()
     reply = await bus.request(Authenticate(secret_sha256=sha256_of(key)))
     return World(bus, reply.principal, registry)
+
+
+@pytest.fixture
+async def direct(world: World, nats_server: RunningNats) -> AsyncIterator[Direct]:
+    space = await world.space("chat")
+    token = await world.token("chat")
+    connection_id = new_id()
+    client = Client()
+    await connect(client, nats_server, f"{connection_id}:chat", token)
+    yield Direct(client, space, token, connection_id)
+    await closed(client)

@@ -2,114 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
 from spaces_chassis.bus import listen
 from spaces_chassis.lifecycle import Loop
 from spaces_chassis.testing import ManualClock, Signal
 from spaces_contracts.access import PrincipalKind, RevokeCredential
 from spaces_contracts.connections import (
-    AgentInfo,
-    Attached,
     ConnectionState,
-    EdgeAttach,
     KickConnection,
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import EventKind, JobEvent, JobResult, RequestState
-from spaces_contracts.spaces import Space, UpdateSpace
+from spaces_contracts.spaces import UpdateSpace
 from spaces_registry.app import Registry
-from spaces_registry.keys import sha256_of
 from spaces_registry.settings import RegistrySettings
 from tests.integration.registry.conftest import Agent, World, running
+from tests.integration.registry.direct_worker import Direct, let_in, settled
 from tests.support.eventually import eventually
 from tests.support.servers import RunningNats
-
-
-async def quiet(_error: Exception) -> None:
-    """Refusals come here; the tests look at what did not happen."""
-
-
-async def settled(client: Client) -> None:
-    # The client's flush() overtakes a buffered SUB unless the loop has turned once.
-    await asyncio.sleep(0)
-    await client.flush()
-
-
-async def connect(client: Client, server: RunningNats, user: str, password: str) -> None:
-    await client.connect(
-        server.url,
-        user=user,
-        password=password,
-        name="spaces-worker",
-        inbox_prefix=f"_INBOX.{user.split(':')[0]}".encode(),
-        error_cb=quiet,
-        allow_reconnect=False,
-    )
-
-
-async def closed(client: Client) -> None:
-    # The client's own close() leaves the socket of a refused connection to the garbage collector.
-    transport: Any = client._transport
-    await client.close()
-    if transport is not None:
-        transport.close()
-        with suppress(OSError):
-            await transport.wait_closed()
-
-
-async def let_in(server: RunningNats, user: str, password: str) -> bool:
-    client = Client()
-    try:
-        await connect(client, server, user, password)
-        return client.is_connected
-    except (NatsError, OSError):
-        return False
-    finally:
-        await closed(client)
-
-
-@dataclass(frozen=True)
-class Direct:
-    """A direct worker's session with the broker."""
-
-    client: Client
-    space: Space
-    token: str
-    connection_id: str
-
-    async def attach(self, connection_id: str | None = None) -> Attached:
-        command = EdgeAttach(
-            connection_id=connection_id or self.connection_id,
-            token_sha256=sha256_of(self.token),
-            ref="chat",
-            instance_id=new_id(),
-            instance_secret_sha256=sha256_of("secret"),
-            agent=AgentInfo(version="1"),
-        )
-        answer = await self.client.request(command.address(), command.encode(), timeout=5)
-        return Attached.model_validate_json(answer.data)
-
-
-@pytest.fixture
-async def direct(world: World, nats_server: RunningNats) -> AsyncIterator[Direct]:
-    space = await world.space("chat")
-    token = await world.token("chat")
-    connection_id = new_id()
-    client = Client()
-    await connect(client, nats_server, f"{connection_id}:chat", token)
-    yield Direct(client, space, token, connection_id)
-    await closed(client)
 
 
 async def test_a_direct_worker_attaches_and_is_reached_on_its_own_subjects(
@@ -188,130 +102,6 @@ async def test_the_broker_tells_of_a_direct_worker_that_left(direct: Direct, wor
         return connection.state is ConnectionState.SUSPECT
 
     await eventually(suspect)
-
-
-SPACE, OTHER, REQUEST = "{space}", new_id(), new_id()
-MINE = "{connection}"
-PUBLISHES = [
-    f"wk.{SPACE}.{OTHER}.u.result",
-    f"wk.{SPACE}.{OTHER}.u.hb",
-    f"wk.{SPACE}.{OTHER}.u.bye",
-    f"wk.{SPACE}.{OTHER}.u.chunk.{REQUEST}",
-    f"wk.{OTHER}.{MINE}.u.result",
-    f"wk.{OTHER}.{MINE}.u.chunk.{REQUEST}",
-    f"wk.{OTHER}.{OTHER}.u.started",
-    f"wk.{SPACE}.{MINE}.d.job",
-    f"wk.{SPACE}.{OTHER}.d.kick",
-    f"wk.{SPACE}.{MINE}",
-    f"evt.{SPACE}.{REQUEST}",
-    f"fin.{SPACE}.{REQUEST}",
-    f"sev.{SPACE}",
-    "rpc.reg.authenticate",
-    "rpc.reg.space_list",
-    "rpc.reg.attach",
-    "rpc.reg.credential_create",
-    "rpc.reg.connection_suspected",
-    "rpc.sched.submit",
-    "rpc.sched.cancel",
-    "rpc.sched.announce",
-    f"hb.gw.{OTHER}",
-    f"hb.sched.{OTHER}",
-    f"gw.{OTHER}.ctl",
-    f"gw.{OTHER}.wk.{OTHER}.kick",
-    f"reg.changed.space.{OTHER}",
-    f"edge.{OTHER}.attach",
-    f"edge.{MINE}.detach",
-    f"_INBOX.{OTHER}.x",
-    "$JS.API.INFO",
-    "$JS.API.STREAM.LIST",
-    "$JS.API.STREAM.DELETE.EVT",
-    "$JS.API.STREAM.PURGE.EVT",
-    "$JS.API.DIRECT.GET.EVT",
-    "$SYS.REQ.USER.AUTH",
-    "$SYS.REQ.SERVER.PING",
-    "$SYS.REQ.ACCOUNT.CORE.CONNZ",
-]
-SUBSCRIPTIONS = [
-    ">",
-    "*.>",
-    "wk.>",
-    f"wk.{SPACE}.>",
-    f"wk.{SPACE}.*.d.>",
-    f"wk.{SPACE}.{OTHER}.d.>",
-    f"wk.{OTHER}.{MINE}.d.>",
-    f"wk.{SPACE}.{MINE}.u.>",
-    "evt.>",
-    f"evt.{SPACE}.{REQUEST}",
-    f"fin.{SPACE}.*",
-    "rpc.>",
-    f"gw.{OTHER}.>",
-    "_INBOX.>",
-    f"_INBOX.{OTHER}.>",
-    "$SYS.>",
-    "$JS.>",
-    "reg.changed.>",
-]
-
-
-def filled(template: str, direct: Direct) -> str:
-    return template.format(space=direct.space.space_id, connection=direct.connection_id)
-
-
-async def test_a_direct_worker_speaks_for_nobody_else(direct: Direct, world: World) -> None:
-    """37 subjects in one go: what one of them let through would be heard."""
-    heard: list[str] = []
-    subscriptions = [
-        await world.bus.subscribe(listen(pattern, lambda delivery: heard.append(delivery.subject)))
-        for pattern in (
-            "wk.>",
-            "evt.>",
-            "fin.>",
-            "sev.>",
-            "rpc.>",
-            "hb.>",
-            "gw.>",
-            "reg.>",
-            "edge.>",
-        )
-    ]
-    for template in PUBLISHES:
-        await direct.client.publish(
-            filled(template, direct), b"{}", reply=f"_INBOX.{direct.connection_id}.r"
-        )
-    # The same session's allowed beat comes last: when it is heard, all before it was judged.
-    beat = f"wk.{direct.space.space_id}.{direct.connection_id}.u.hb"
-    await direct.client.publish(beat, b"{}")
-    await eventually(lambda: beat in heard)
-    assert [one for one in heard if one != beat and not one.endswith(".kick")] == []
-    for subscription in subscriptions:
-        await subscription.stop()
-
-
-@pytest.mark.parametrize("template", SUBSCRIPTIONS)
-async def test_a_direct_worker_listens_to_nobody_else(
-    template: str, direct: Direct, world: World
-) -> None:
-    heard: list[str] = []
-
-    async def hear(message: Msg) -> None:
-        heard.append(message.subject)
-
-    await direct.client.subscribe(filled(template, direct), cb=hear)
-    await settled(direct.client)
-    space_id = direct.space.space_id
-    for subject in (
-        f"evt.{space_id}.{REQUEST}",
-        f"fin.{space_id}.{REQUEST}",
-        f"wk.{space_id}.{OTHER}.d.job",
-        f"wk.{OTHER}.{direct.connection_id}.d.job",
-        f"wk.{space_id}.{direct.connection_id}.u.result",
-        f"gw.{OTHER}.ctl",
-        f"reg.changed.space.{OTHER}",
-    ):
-        world.bus.publish_bytes(subject, b"{}")
-    await world.bus.flush()
-    await settled(direct.client)
-    assert heard == []
 
 
 async def test_who_has_no_right_to_a_space_is_not_let_in(

@@ -1,7 +1,11 @@
 """All SQL on tenants, principals and tickets."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import asyncpg
 
+from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.database import Database
 from spaces_contracts.access import Credential, Principal, PrincipalKind, Tenant
 from spaces_contracts.identifiers import new_id
@@ -13,6 +17,15 @@ _PRINCIPAL = """
     ARRAY(SELECT t.space_id FROM registry.worker_token_space t
            WHERE t.principal_id = p.principal_id ORDER BY t.space_id) AS space_ids
 """
+
+
+@dataclass(frozen=True)
+class NewAdmin:
+    """An admin to store."""
+
+    name: str
+    secret_sha256: str
+    prefix: str
 
 
 class AccessStore:
@@ -34,6 +47,36 @@ class AccessStore:
             secret_sha256,
         )
         return None if row is None else _credential(row)
+
+    async def add_first_admin(self, make: Callable[[frozenset[str]], NewAdmin]) -> bool:
+        """Calls `make(hashes of revoked admins)` and stores what it gives; false when an admin exists."""
+        async with self._database.transaction() as tx:
+            # Registries that start together make one key between them.
+            await tx.execute("LOCK TABLE registry.principal IN SHARE ROW EXCLUSIVE MODE")
+            admins = await tx.fetch(
+                "SELECT secret_sha256, revoked_at FROM registry.principal WHERE kind = 'admin'"
+            )
+            if any(row["revoked_at"] is None for row in admins):
+                return False
+            await self._add_admin(tx, make(frozenset(row["secret_sha256"] for row in admins)))
+            return True
+
+    async def add_admin(self, admin: NewAdmin) -> None:
+        """One more admin."""
+        async with self._database.transaction() as tx:
+            await self._add_admin(tx, admin)
+
+    async def _add_admin(self, tx: Transaction, admin: NewAdmin) -> None:
+        await tx.execute(
+            """
+            INSERT INTO registry.principal (principal_id, kind, name, secret_sha256, prefix)
+            VALUES ($1, 'admin', $2, $3, $4)
+            """,
+            new_id(),
+            admin.name,
+            admin.secret_sha256,
+            admin.prefix,
+        )
 
     async def add_tenant(self, name: str) -> Tenant | None:
         """None when the name is taken."""

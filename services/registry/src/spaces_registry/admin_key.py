@@ -2,14 +2,14 @@
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from spaces_chassis.database import Connection as Transaction
-from spaces_chassis.database import Database
 from spaces_contracts.access import PrincipalKind
 from spaces_contracts.identifiers import new_id
+from spaces_registry.access_store import AccessStore, NewAdmin
 from spaces_registry.keys import kind_of, new_key, sha256_of, shown_prefix
 
 log = structlog.get_logger(__name__)
@@ -24,23 +24,19 @@ class AdminKey:
 
     name = "admin_key"
 
-    def __init__(self, database: Database, path: Path | None) -> None:
-        self._database = database
+    def __init__(self, access: AccessStore, path: Path | None) -> None:
+        self._access = access
         self._path = path
 
     async def start(self) -> None:
         """Does nothing when an admin exists. Raises AdminKeyError when the file cannot be used."""
         if self._path is None:
             log.info("no_admin_key_file", advice="set SPACES_REGISTRY_ADMIN_KEY_FILE")
-            return
-        async with self._database.transaction() as tx:
-            # Registries that start together make one key between them.
-            await tx.execute("LOCK TABLE registry.principal IN SHARE ROW EXCLUSIVE MODE")
-            if await _has_admin(tx):
-                return
-            key = read_or_make(self._path, await _revoked(tx))
-            await add_admin(tx, key, "first admin")
-        log.info("admin_key_made", file=str(self._path))
+        elif await self._access.add_first_admin(partial(self._key, self._path)):
+            log.info("admin_key_made", file=str(self._path))
+
+    def _key(self, path: Path, revoked: frozenset[str]) -> NewAdmin:
+        return new_admin(read_or_make(path, revoked), "first admin")
 
     async def drain(self) -> None:
         """Nothing is in flight."""
@@ -76,34 +72,9 @@ def read_or_make(path: Path, revoked: frozenset[str] = frozenset()) -> str:
     return key
 
 
-async def add_admin(tx: Transaction, key: str, name: str) -> None:
-    """Stores the hash of an admin key."""
-    await tx.execute(
-        """
-        INSERT INTO registry.principal (principal_id, kind, name, secret_sha256, prefix)
-        VALUES ($1, 'admin', $2, $3, $4)
-        """,
-        new_id(),
-        name,
-        sha256_of(key),
-        shown_prefix(key),
-    )
-
-
-async def _has_admin(tx: Transaction) -> bool:
-    return bool(
-        await tx.fetchval(
-            """
-            SELECT EXISTS (SELECT 1 FROM registry.principal
-                            WHERE kind = 'admin' AND revoked_at IS NULL)
-            """
-        )
-    )
-
-
-async def _revoked(tx: Transaction) -> frozenset[str]:
-    rows = await tx.fetch("SELECT secret_sha256 FROM registry.principal WHERE kind = 'admin'")
-    return frozenset(row["secret_sha256"] for row in rows)
+def new_admin(key: str, name: str) -> NewAdmin:
+    """What is stored of an admin key."""
+    return NewAdmin(name=name, secret_sha256=sha256_of(key), prefix=shown_prefix(key))
 
 
 def _write(path: Path, key: str) -> None:

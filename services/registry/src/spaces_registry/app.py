@@ -52,7 +52,7 @@ class Registry:
         self.hints = Hints(self.bus)
         self.presence = Presence(self.stores.connections, self.bus, batching)
         self.system = _system_bus(settings)
-        self.sessions = Sessions(self.database, self.bus, self.system)
+        self.sessions = Sessions(self.stores.sessions, self.bus, self.system)
         self.endings = Endings(self.stores, self.hints, self.presence, self.sessions, self.meters)
         self.attaching = Attaching(self.stores, self.endings, self.presence, self.meters)
         self.beats = Beats(self.stores.leases, self.hints, batching)
@@ -68,12 +68,12 @@ class Registry:
             )
         )
         self.deaths = DeathLoop(self.stores, self.bus, self.clock, self.endings, self.meters)
-        self.upkeep = UpkeepLoop(self.stores, self.sessions, self.clock, self.endings)
+        self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings)
         self.gauges = GaugesLoop(self.stores, self.meters)
         works: list[Part] = [
             self.database,
             SchemaCheck(self.database),
-            AdminKey(self.database, settings.admin_key_file),
+            AdminKey(self.stores.access, settings.admin_key_file),
             self.presence.batcher,
             self.beats.batcher,
             *self._other_accounts(settings),
@@ -103,7 +103,7 @@ class Registry:
             as_authority = settings.bus_as(settings.callout_user, settings.callout_password)
             authority = _named("bus_auth", Bus.from_settings(as_authority, name="registry auth"))
             signer = Signer(settings.issuer_seed.get_secret_value())
-            door = Door(self.attaching, self.stores.connections, self.sessions)
+            door = Door(self.attaching, self.stores)
             Callout(signer, door, self.clock, self.meters).listen(authority)
             buses.append(authority)
         return buses

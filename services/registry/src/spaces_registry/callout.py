@@ -9,10 +9,9 @@ from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import is_id
 from spaces_contracts.problems import Code
 from spaces_registry.attaching import Attaching
-from spaces_registry.connection_store import ConnectionStore
 from spaces_registry.keys import sha256_of
 from spaces_registry.meters import Meters
-from spaces_registry.sessions import Sessions
+from spaces_registry.stores import Stores
 from spaces_registry.user_jwt import (
     ForgedRequest,
     Signer,
@@ -31,12 +30,10 @@ QUEUE = "registry"
 class Door:
     """Decides which connection and space somebody may speak for."""
 
-    def __init__(
-        self, attaching: Attaching, connections: ConnectionStore, sessions: Sessions
-    ) -> None:
+    def __init__(self, attaching: Attaching, stores: Stores) -> None:
         self._attaching = attaching
-        self._connections = connections
-        self._sessions = sessions
+        self._connections = stores.connections
+        self._sessions = stores.sessions
 
     async def admit(self, asked: UserRequest) -> tuple[str, str]:
         """The connection and space. Raises ProblemError."""

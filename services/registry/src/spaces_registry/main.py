@@ -10,7 +10,8 @@ from spaces_chassis.logs import configure_logs
 from spaces_chassis.settings import SettingsError
 from spaces_contracts.access import PrincipalKind
 from spaces_registry import schema
-from spaces_registry.admin_key import add_admin
+from spaces_registry.access_store import AccessStore
+from spaces_registry.admin_key import new_admin
 from spaces_registry.app import Registry
 from spaces_registry.keys import new_key
 from spaces_registry.settings import RegistrySettings
@@ -47,8 +48,7 @@ async def _one_more_admin(settings: RegistrySettings) -> str:
     await database.start()
     try:
         key = new_key(PrincipalKind.ADMIN)
-        async with database.transaction() as tx:
-            await add_admin(tx, key, "made by the command admin-key")
+        await AccessStore(database).add_admin(new_admin(key, "made by the command admin-key"))
         return key
     finally:
         await database.stop()

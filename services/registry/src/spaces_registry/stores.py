@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from spaces_chassis.database import Database
 from spaces_registry.access_store import AccessStore
 from spaces_registry.connection_store import ConnectionStore
+from spaces_registry.leader_store import LeaderStore
 from spaces_registry.lease_store import LeaseStore
+from spaces_registry.session_store import SessionStore
 from spaces_registry.space_store import SpaceStore
 
 
@@ -18,6 +20,8 @@ class Stores:
     spaces: SpaceStore
     connections: ConnectionStore
     leases: LeaseStore
+    sessions: SessionStore
+    leaders: LeaderStore
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -28,4 +32,6 @@ class Stores:
             SpaceStore(database),
             ConnectionStore(database),
             LeaseStore(database),
+            SessionStore(database),
+            LeaderStore(database),
         )

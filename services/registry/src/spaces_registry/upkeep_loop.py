@@ -2,7 +2,6 @@
 
 from spaces_chassis.clock import Clock
 from spaces_registry.endings import MAX_ENDS, Endings, Reason
-from spaces_registry.sessions import Sessions
 from spaces_registry.stores import Stores
 
 EVERY_S = 5.0
@@ -14,8 +13,8 @@ KEEP_DAYS = 7
 class UpkeepLoop:
     """Ends connections that must not be, and forgets."""
 
-    def __init__(self, stores: Stores, sessions: Sessions, clock: Clock, endings: Endings) -> None:
-        self._sessions = sessions
+    def __init__(self, stores: Stores, clock: Clock, endings: Endings) -> None:
+        self._sessions = stores.sessions
         self._clock = clock
         self._connections = stores.connections
         self._leases = stores.leases
