@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import httpx2
 
+from spaces_contracts.connections import InFlight
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import ResultOutcome
 from spaces_contracts.worker_socket import (
@@ -70,15 +71,21 @@ async def test_after_a_takeover_the_old_workers_result_is_stale(platform: Platfo
         assert (second.request_id, second.attempt) == (request_id, first.attempt + 1)
 
         assert await _finish(new, second, {"by": "new"}) is ResultOutcome.STORED
-        # The old agent comes back over a new socket and still wants to hand in its result.
+        # The old agent takes the seat back and still wants to hand in what it had finished.
         async with worker_socket(
             platform.gateway_url, instance_id=old.instance_id, secret=old.secret
         ) as again:
-            other = platform.create_space("elsewhere")
-            all_token = platform.worker_token([space["space_id"], other["space_id"]])
-            await again.register(all_token.read_text().strip(), [other["space_id"]])
-            await again.expect(Registered)
-            assert await _finish(again, first, {"by": "old"}) is not ResultOutcome.STORED
+            held = InFlight(
+                space_id=space["space_id"],
+                request_id=request_id,
+                attempt=first.attempt,
+                finished=True,
+            )
+            await again.register(token, [space["space_id"]], takeover=True, in_flight=[held])
+            registered = await again.expect(Registered)
+            assert registered.adopted == []
+            assert [attempt.attempt for attempt in registered.abandon] == [first.attempt]
+            assert await _finish(again, first, {"by": "old"}) is ResultOutcome.STALE
     async with httpx2.AsyncClient(trust_env=False) as http:
         answer = await http.get(
             f"{platform.gateway_url}/api/requests/{request_id}",
