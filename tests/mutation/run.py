@@ -26,8 +26,15 @@ PURE = {
     "services/registry/src/spaces_registry/naming.py": "tests/unit/registry/test_naming.py",
     "services/registry/src/spaces_registry/seats.py": "tests/unit/registry/test_seats.py",
     "services/scheduler/src/spaces_scheduler/request_states.py": "tests/unit/scheduler",
-    "services/gateway/src/spaces_gateway/sockets/worker_session.py": "tests/unit/gateway_sockets",
-    "services/gateway/src/spaces_gateway/sockets/stream_merge.py": "tests/unit/gateway_sockets",
+    "services/gateway/src/spaces_gateway/sockets/worker_session.py": (
+        "tests/unit/gateway_sockets/test_worker_session.py"
+        " tests/unit/gateway_sockets/test_worker_chunks.py"
+    ),
+    "services/gateway/src/spaces_gateway/sockets/client_session.py": (
+        "tests/unit/gateway_sockets/test_client_session.py"
+    ),
+    "services/gateway/src/spaces_gateway/sockets/stream_merge.py": "tests/unit/gateway_sockets/test_stream_merge.py",
+    "services/gateway/src/spaces_gateway/sockets/chunk_window.py": "tests/unit/gateway_sockets/test_chunk_window.py",
     "services/gateway/src/spaces_gateway/files/signing.py": "tests/unit/gateway",
     "services/worker-agent/src/spaces_worker_agent/session.py": "tests/unit/worker_agent",
     "services/worker-agent/src/spaces_worker_agent/attempts.py": "tests/unit/worker_agent",

@@ -7,6 +7,8 @@ import pytest
 
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
+from spaces_gateway.sockets.client_hub import ClientHub
+from spaces_gateway.sockets.client_session import ClientSession
 from spaces_gateway.sockets.limits import SocketLimits
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
@@ -358,3 +360,33 @@ async def test_unanswered_submits_of_one_socket_are_bounded_and_the_rest_waits(
     refs = sorted([(await client.frame("submitted"))["ref"] for _ in range(6)])
     assert refs == ["0", "1", "2", "3", "4", "5"]
     assert platform.most_submits <= 2
+
+
+async def test_a_mistake_of_ours_costs_one_connection_and_says_so(
+    gateway: Gateway, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ClientSession, text: str) -> None:
+        raise KeyError(text)
+
+    monkeypatch.setattr(ClientSession, "frame", broken)
+    client = await connect(gateway, "/ws")
+    await client.send("ping")
+    assert await client.close_code() == 1011
+
+
+async def test_a_mistake_behind_a_frame_is_answered(
+    gateway: Gateway,
+    connect: Connect,
+    platform: PlatformDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("x")
+
+    client = await connect(gateway, "/ws")
+    await client.send("auth", token="key")
+    await client.frame("ready")
+    monkeypatch.setattr(ClientHub, "view", broken)
+    await client.send("subscribe", request_id=new_id())
+    frame = await client.frame("error")
+    assert (frame["code"], frame["message"]) == ("internal_error", "A frame could not be handled.")

@@ -35,6 +35,7 @@ from spaces_gateway.sockets.request_stream import RequestStream
 from spaces_gateway.submission import Accepted, SubmitBody
 
 _BINARY = Problem(code=Code.MALFORMED_FRAME, message="Frames are text; this one was binary.")
+_FAILED = Problem(code=Code.INTERNAL_ERROR, message="A frame could not be handled.")
 _SLOW = Problem(code=Code.SLOW_CONSUMER, message="Too much waits to be read on this connection.")
 
 RareEffect = (
@@ -158,7 +159,13 @@ class ClientSocket:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("client_frame_failed", exc_info=failure)
+            self._perform([error(_FAILED)])
 
     async def _authenticate(self, effect: Authenticate) -> None:
         access = self._hub.services.access

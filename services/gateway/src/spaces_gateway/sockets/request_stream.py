@@ -10,7 +10,7 @@ import structlog
 
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
-from spaces_chassis.errors import UnavailableError
+from spaces_chassis.errors import ProblemError
 from spaces_contracts.client_socket import After
 from spaces_contracts.files import FileRef
 from spaces_contracts.requests import (
@@ -160,7 +160,7 @@ class RequestStream:
     async def _catch_up(self, view: RequestView) -> None:
         try:
             await self._replay()
-        except UnavailableError as error:
+        except ProblemError as error:
             log.warning("replay_failed", request_id=self.request_id, problem=str(error))
         if view.state.terminal:
             self.finished(finished_from(view))
@@ -222,8 +222,11 @@ class RequestStream:
     async def _reading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await work()
-        except UnavailableError as error:
+        except ProblemError as error:
             log.warning("stream_not_read", request_id=self.request_id, problem=str(error))
+            self._deliver(self._merge.give_up())
+        except Exception:  # a mistake of ours: the watcher still gets its end
+            log.exception("stream_reader_failed", request_id=self.request_id)
             self._deliver(self._merge.give_up())
         finally:
             self._reader = None

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -24,6 +25,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 EXTENSION = "spaces.wire"
+
+log = structlog.get_logger(__name__)
 
 # Beyond this many unsent bytes the connection counts as not writable and frames collect in the outbox.
 WRITE_HIGH_WATER = 32 * 1024
@@ -149,7 +152,16 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.reading_held:
             self.unread.append(text)
         else:
+            self._hand_over(text)
+
+    def _hand_over(self, text: str) -> None:
+        if self.sink is None:
+            return
+        try:
             self.sink.on_text(text)
+        except Exception:  # a mistake of ours costs this connection, and its peer learns the code
+            log.exception("frame_failed")
+            self.close(1011, "internal_error")
 
     # Wire
 
@@ -198,7 +210,7 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self.reading_held = False
         while self.unread and not self.reading_held and self.sink is not None and not self.closing:
-            self.sink.on_text(self.unread.popleft())
+            self._hand_over(self.unread.popleft())
         if not self.reading_held and not self.disconnected:
             self.transport.resume_reading()
 

@@ -38,6 +38,7 @@ from spaces_gateway.sockets.worker_session import FromBus, WorkerSession
 # The registry may be starting, too; an agent waits longer than this for its answer.
 ATTACH_S = 5.0
 _BINARY = Problem(code=Code.MALFORMED_FRAME, message="Frames are text; this one was binary.")
+_FAILED = Problem(code=Code.INTERNAL_ERROR)
 _SLOW = Problem(code=Code.SLOW_CONSUMER, message="Too much waits to be read on this connection.")
 
 log = structlog.get_logger(__name__)
@@ -195,7 +196,13 @@ class WorkerSocket:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("registry_not_asked", exc_info=failure)
+            self.wire.close(close(_FAILED).code, _FAILED.code)
 
     async def _attach(self, command: Attach) -> None:
         try:
