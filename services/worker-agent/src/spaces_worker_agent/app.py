@@ -34,7 +34,7 @@ from spaces_worker_agent.supervisor import Supervisor
 from spaces_worker_agent.tokens import read_token
 from spaces_worker_agent.version import VERSION
 from spaces_worker_agent.watching import Quiet, Watcher
-from spaces_worker_agent.websocket_link import WebSocketLink
+from spaces_worker_agent.websocket_link import NO_SOCKS, WebSocketLink
 from spaces_worker_agent.worker_check import ask_gateway
 
 log = structlog.get_logger()
@@ -150,12 +150,16 @@ def _connections(settings: AgentSettings, token: str) -> tuple[Transfers, Link]:
         origin, socket_address = origin_url(settings.gateway), socket_url(settings.gateway)
     except AddressError as error:
         raise Leave(Exit.SETTINGS, f"--gateway: {error}") from None
-    client = httpx2.AsyncClient(
-        verify=trust,
-        proxy=proxy_for(origin, os.environ),
-        trust_env=False,
-        timeout=httpx2.Timeout(30.0, pool=None),
-    )
+    try:
+        client = httpx2.AsyncClient(
+            verify=trust,
+            proxy=proxy_for(origin, os.environ),
+            trust_env=False,
+            timeout=httpx2.Timeout(30.0, pool=None),
+        )
+    except (ImportError, ValueError) as error:
+        hint = NO_SOCKS if isinstance(error, ImportError) else "The proxy's address is wrong."
+        raise Leave(Exit.SETTINGS, f"{hint} ({error})") from None
     link: Link
     if settings.link == "nats":
         if settings.nats_url is None:

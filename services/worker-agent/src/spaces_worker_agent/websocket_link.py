@@ -33,6 +33,7 @@ from spaces_worker_agent.wire import encode
 log = structlog.get_logger()
 
 OPEN_S = 15.0
+NO_SOCKS = "A SOCKS proxy needs two more libraries: pip install python-socks socksio."
 # The gateway's frames have 1 MiB at most; more room here lets a newer gateway raise that.
 MAX_FRAME_BYTES = 4 * 1_048_576
 
@@ -130,6 +131,8 @@ class WebSocketLink:
                 max_queue=64,
                 user_agent_header="spaces-worker",
             )
+        except ImportError as error:
+            raise Leave(Exit.SETTINGS, f"{NO_SOCKS} ({error})") from None
         except (InvalidHandshake, OSError, TimeoutError, ValueError, EOFError) as error:
             raise self._why(error) from None
 
