@@ -1,6 +1,7 @@
 """A scheduler on real servers, with the registry's part of the database played by tests."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -17,31 +18,45 @@ from spaces_scheduler.settings import SchedulerSettings
 from tests.integration.scheduler.world import Lanes, World
 from tests.support.servers import RunningNats, RunningPostgres
 
+_EMPTY = """
+    DELETE FROM scheduler.result; DELETE FROM scheduler.assignment; DELETE FROM scheduler.request;
+    DELETE FROM scheduler.connection; DELETE FROM scheduler.lane; DELETE FROM scheduler.idempotency;
+    DELETE FROM scheduler.leader; UPDATE scheduler.clock SET stepped = '0', generation = 0;
+"""
 Tables: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-@pytest.fixture
-async def migrated(database_url: str) -> str:
-    """The migrator's address of a database with the scheduler's tables."""
-    await migrate(database_url, package="spaces_scheduler", schema="scheduler")
-    return database_url
+@pytest.fixture(scope="session")
+def scheduler_database(postgres_server: RunningPostgres) -> Iterator[str]:
+    """The name of one database for all tests of the scheduler: a fresh one for each would cost a second."""
+    name = postgres_server.clone()
+    url = postgres_server.role_url("spaces_migrator", name)
+    asyncio.run(migrate(url, package="spaces_scheduler", schema="scheduler"))
+    yield name
+    postgres_server.drop(name)
 
 
 @pytest.fixture
-async def tables(migrated: str) -> AsyncIterator[Tables]:
-    """The database behind the scheduler's back, with the owner's rights."""
-    connection = await asyncpg.connect(migrated)
+async def tables(
+    postgres_server: RunningPostgres, scheduler_database: str
+) -> AsyncIterator[Tables]:
+    """The empty tables behind the scheduler's back, with the owner's rights."""
+    url = postgres_server.role_url("spaces_migrator", scheduler_database)
+    connection = await asyncpg.connect(url)
+    await connection.execute(_EMPTY)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
 async def lanes(
-    migrated: str, postgres_server: RunningPostgres, database: str, tables: Tables
+    postgres_server: RunningPostgres, scheduler_database: str, tables: Tables
 ) -> AsyncIterator[Lanes]:
     """The functions, called with the rights of the services that call them."""
-    as_registry = await asyncpg.connect(postgres_server.role_url("spaces_registry", database))
-    as_scheduler = await asyncpg.connect(postgres_server.role_url("spaces_scheduler", database))
+    as_registry, as_scheduler = [
+        await asyncpg.connect(postgres_server.role_url(role, scheduler_database))
+        for role in ("spaces_registry", "spaces_scheduler")
+    ]
     yield Lanes(as_registry, as_scheduler, tables)
     await as_registry.close()
     await as_scheduler.close()
@@ -63,14 +78,17 @@ async def running(parts: Sequence[Part]) -> AsyncIterator[None]:
 
 @pytest.fixture
 def settings(
-    migrated: str, postgres_server: RunningPostgres, database: str, nats_server: RunningNats
+    tables: Tables,
+    postgres_server: RunningPostgres,
+    scheduler_database: str,
+    nats_server: RunningNats,
 ) -> SchedulerSettings:
-    """What a scheduler of this test is started with."""
+    """What a scheduler of this test is started with, on empty tables."""
     return SchedulerSettings(
         nats_url=nats_server.url,
         nats_user="scheduler",
         nats_password=SecretStr(nats_server.password("scheduler")),
-        postgres_url=SecretStr(postgres_server.role_url("spaces_scheduler", database)),
+        postgres_url=SecretStr(postgres_server.role_url("spaces_scheduler", scheduler_database)),
     )
 
 

@@ -158,10 +158,16 @@ class Lanes:
         return [row["id"] for row in rows]
 
     async def step(self, name: str) -> list[str]:
-        """One of the steps of the loops: what it returns to announce."""
+        """One of the steps of the loops, again and again until nothing is left; what is to be announced."""
         argument = "clock_timestamp()" if name in ("expire_step", "force_cancel_step") else ""
-        rows = await self.as_scheduler.fetch(f"SELECT id FROM scheduler.{name}({argument}) AS id")
-        return [row["id"] for row in rows]
+        announced: list[str] = []
+        while True:
+            rows = await self.as_scheduler.fetch(
+                f"SELECT id FROM scheduler.{name}({argument}) AS id"
+            )
+            announced += [row["id"] for row in rows]
+            if not rows:
+                return announced
 
     async def repair(self) -> list[tuple[str, str]]:
         rows = await self.as_scheduler.fetch("SELECT * FROM scheduler.repair_step()")

@@ -20,7 +20,7 @@ class GaugesLoop:
         """Whether this scheduler shows the figures now."""
         leads = await self._store.lead("gauges", self._me, _LEADS_FOR_S)
         if leads:
-            self._meters.show_queues(*await self._store.totals())
+            self._meters.queues.show(*await self._store.totals())
         else:
-            self._meters.hide_queues()
+            self._meters.queues.hide()
         return leads

@@ -1,5 +1,11 @@
 """What the scheduler counts."""
 
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.requests import RequestState
 
@@ -39,19 +45,34 @@ class Meters:
         self.clock_steps = metrics.counter(
             "spaces_clock_steps_total", "Steps of the database's wall clock that were seen"
         )
-        self._depth = metrics.gauge(
-            "spaces_queue_depth", "Requests that wait; one scheduler shows it", ["duty"]
-        )
-        self._running = metrics.gauge(
-            "spaces_requests_running", "Requests that run; one scheduler shows it", ["duty"]
-        )
+        self.queues = QueueGauges()
+        metrics.add(self.queues)
 
-    def show_queues(self, queued: int, running: int) -> None:
+
+class QueueGauges(Collector):
+    """Figures of the whole platform: shown by the scheduler that leads, so that a sum counts nothing twice."""
+
+    def __init__(self) -> None:
+        self._totals: tuple[int, int] | None = None
+
+    def show(self, queued: int, running: int) -> None:
         """On the scheduler that leads."""
-        self._depth.labels("leader").set(queued)
-        self._running.labels("leader").set(running)
+        self._totals = (queued, running)
 
-    def hide_queues(self) -> None:
-        """On all others: a sum over schedulers then counts nothing twice."""
-        self._depth.clear()
-        self._running.clear()
+    def hide(self) -> None:
+        """On all others."""
+        self._totals = None
+
+    def describe(self) -> Iterable[Metric]:
+        """The names, for the registry's check of doubles."""
+        return self._metrics(0, 0)
+
+    def collect(self) -> Iterable[Metric]:
+        """The figures, when this scheduler leads."""
+        return [] if self._totals is None else self._metrics(*self._totals)
+
+    def _metrics(self, queued: int, running: int) -> list[Metric]:
+        return [
+            GaugeMetricFamily("spaces_queue_depth", "Requests that wait", value=queued),
+            GaugeMetricFamily("spaces_requests_running", "Requests that run", value=running),
+        ]
