@@ -97,11 +97,13 @@ async def test_the_broker_tells_of_a_direct_worker_that_left(direct: Direct, wor
     await direct.attach()
     await direct.client.close()
 
-    async def suspect() -> bool:
-        (connection,) = await world.connections()
-        return connection.state is ConnectionState.SUSPECT
+    def noted() -> bool:
+        metrics = world.registry.metrics.registry
+        return metrics.get_sample_value("spaces_suspicions_total", {"cause": "worker_lost"}) == 1
 
-    await eventually(suspect)
+    await eventually(noted)
+    (connection,) = await world.connections()
+    assert connection.state is ConnectionState.SUSPECT
 
 
 async def test_who_has_no_right_to_a_space_is_not_let_in(

@@ -23,8 +23,8 @@ def test_a_gateway_is_known_by_its_name_in_the_account_of_services() -> None:
     )
 
 
-def test_a_direct_worker_is_known_by_the_user_that_the_callout_let_in() -> None:
-    left = advisory(acc="EDGE", name=f"gateway:{ID}", user=f"{ID}:default/chat")
+def test_a_direct_worker_is_known_by_the_name_that_the_callout_gave_it() -> None:
+    left = advisory(acc="EDGE", name=f"gateway:{ID}", user=ID)
     assert departure(left) == Departure(connection_id=ID)
 
 
@@ -32,6 +32,8 @@ def test_a_direct_worker_is_known_by_the_user_that_the_callout_let_in() -> None:
     "client",
     [
         {"acc": "EDGE", "name": f"gateway:{ID}", "user": "x"},
+        {"acc": "EDGE", "user": f"{ID}:default/chat"},
+        {"acc": "CORE", "user": ID},
         {"acc": "SYS", "name": f"gateway:{ID}"},
         {"acc": "CORE", "name": "registry"},
         {"acc": "CORE", "name": "gateway:short"},

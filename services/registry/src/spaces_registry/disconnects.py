@@ -20,8 +20,8 @@ QUEUE = "registry"
 # A name is what a client says of itself, so it counts only in the account of our own services.
 _SERVICES, _WORKERS = "CORE", "EDGE"
 _GATEWAY = re.compile(rf"^{GATEWAY_CLIENT_NAME}([0-9a-z]{{20,32}})$")
-# The user of a direct worker is what the callout let in, so nobody can name another's connection.
-_WORKER = re.compile(r"^([0-9a-z]{20,32}):")
+# The user of a direct worker is the name that the callout gave it: the connection that it may speak for.
+_WORKER = re.compile(r"^([0-9a-z]{20,32})$")
 
 
 @dataclass(frozen=True)
