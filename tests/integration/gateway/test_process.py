@@ -84,6 +84,25 @@ async def test_sigterm_answers_who_waits_and_ends_well(process: Process) -> None
     assert await asyncio.wait_for(process.process.wait(), 10) == 0
 
 
+async def test_a_client_that_leaves_while_uploading_is_no_error(process: Process) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(process.url).port)
+    head = "POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-secret\r\n"
+    writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + bytes(500_000))
+    await writer.drain()
+    writer.transport.abort()
+    await eventually(lambda: "http_client_left" in process.log.read_text())
+    assert '"level": "error"' not in process.log.read_text()
+    files = process.folder / "files"
+    await eventually(lambda: not [path for path in files.rglob("*") if path.is_file()])
+
+
+async def test_health_is_answered_to_head_without_a_body(process: Process) -> None:
+    async with httpx2.AsyncClient(base_url=process.url, trust_env=False) as client:
+        answer = await client.head("/health/ready")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert (await client.head("/api/me")).status_code == 405
+
+
 async def test_metrics_have_routes_and_no_ids(process: Process) -> None:
     async with httpx2.AsyncClient(base_url=process.url, headers=USER, trust_env=False) as client:
         await client.get("/api/requests/01m7yzzzwxv8wkbzbk3ds3mfve")

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 from spaces_chassis.bus import serve
+from spaces_chassis.errors import ProblemError
 from spaces_chassis.testing import ManualClock, MemoryBus
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
     GetRequests,
     RequestFinished,
@@ -47,10 +49,13 @@ class World:
         self.asked: list[list[str]] = []
         self.ends: list[str] = []
         self.seen: list[str] = []
+        self.fit = 256  # how many requests fit in an answer
 
     async def start(self) -> None:
         async def get(command: GetRequests) -> RequestList:
             self.asked.append(command.request_ids)
+            if len(command.request_ids) > self.fit:
+                raise ProblemError.of(Code.PAYLOAD_TOO_LARGE)
             found = [self.views[one] for one in command.request_ids if one in self.views]
             return RequestList(requests=found)
 
@@ -142,4 +147,18 @@ async def test_an_outage_is_survived_and_asked_again() -> None:
     world.bus.broker.come_up()
     await world.waiters.step()
     assert world.ends == [request_id]
+    await world.bus.stop()
+
+
+async def test_what_does_not_fit_in_one_answer_is_asked_for_in_parts() -> None:
+    world = World()
+    await world.start()
+    world.fit = 2
+    ids = [new_id() for _ in range(5)]
+    for request_id in ids:
+        world.views[request_id] = view(request_id, RequestState.SUCCEEDED)
+        world.watch(request_id)
+    world.clock.forward(QUIET_S)
+    await world.waiters.step()
+    assert sorted(world.ends) == sorted(ids)
     await world.bus.stop()

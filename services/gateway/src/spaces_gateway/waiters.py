@@ -13,6 +13,7 @@ from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code
 from spaces_contracts.requests import MAX_BATCH, GetRequests, RequestFinished, RequestView
 
 QUIET_S = 5.0
@@ -109,15 +110,25 @@ class Waiters:
             if now - watches[-1].heard_at >= QUIET_S
         ]
         for start in range(0, len(quiet), MAX_BATCH):
-            part = quiet[start : start + MAX_BATCH]
-            try:
-                await self.look_up(part)
-            except ProblemError as error:
-                log.warning("quiet_requests_not_read", count=len(part), problem=str(error))
-                break
-            for request_id in part:  # those that are not known (yet) are not asked for each second
-                self.heard(request_id)
+            await self._look_up_quiet(quiet[start : start + MAX_BATCH])
         return len(quiet)
+
+    async def _look_up_quiet(self, request_ids: Sequence[str]) -> None:
+        try:
+            await self.look_up(request_ids)
+        except ProblemError as error:
+            if error.problem.code is Code.PAYLOAD_TOO_LARGE and len(request_ids) > 1:
+                # Their outputs do not fit in one answer.
+                middle = len(request_ids) // 2
+                await self._look_up_quiet(request_ids[:middle])
+                await self._look_up_quiet(request_ids[middle:])
+            else:
+                log.warning("quiet_requests_not_read", count=len(request_ids), problem=str(error))
+            return
+        for (
+            request_id
+        ) in request_ids:  # those that are not known (yet) are not asked for each second
+            self.heard(request_id)
 
 
 def finished_from(view: RequestView) -> RequestFinished:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from spaces_chassis.http import App, Event, Scope
 from spaces_chassis.metrics import Metrics
@@ -87,9 +87,9 @@ class Edge:
         self._in_flight += 1
         try:
             await self._answer(scope, answer.receive, answer.send)
-        except (
-            Exception
-        ):  # the server must not see it: it would log without our fields and drop the connection
+        except ClientDisconnect:
+            log.debug("http_client_left", method=scope["method"], path=scope["path"])
+        except Exception:  # not for the server: it would log without our fields and hang up
             log.exception("http_failed", method=scope["method"], path=scope["path"])
             if not answer.status:
                 problem = Problem(
@@ -121,6 +121,9 @@ class Edge:
             await problem_response(problem, called(scope))(scope, receive, send)
         elif (hot := self._hot.find(scope)) is not None:
             await (await hot.answer(Request(scope, receive)))(scope, receive, send)
+        elif scope["method"] == "HEAD" and scope["path"] in _HEADS:
+            # The server leaves the body out by its own copy of the method.
+            await self._http({**scope, "method": "GET"}, receive, send)
         else:
             await self._http(scope, receive, send)
 
@@ -134,6 +137,8 @@ class Edge:
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What balancers and monitors ask for without wanting it.
+_HEADS = frozenset({"/", "/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 

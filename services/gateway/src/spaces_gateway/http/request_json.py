@@ -56,7 +56,7 @@ class RequestDocument(BaseModel):
 
 
 class RequestPage(BaseModel):
-    """Requests, newest first."""
+    """Requests, newest first, without their outputs."""
 
     requests: list[RequestDocument]
     next_cursor: str | None = Field(default=None, description="Set when there are more.")
