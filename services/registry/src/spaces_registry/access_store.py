@@ -11,6 +11,8 @@ from spaces_contracts.access import Credential, Principal, PrincipalKind, Tenant
 from spaces_contracts.identifiers import new_id
 
 TICKET_S = 30.0
+# As many as fit in one message.
+_LISTED = 2000
 
 _PRINCIPAL = """
     p.principal_id, p.kind, p.tenant_id, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
@@ -95,9 +97,10 @@ class AccessStore:
         rows = await self._database.fetch(
             """
             SELECT tenant_id, name, created_at FROM registry.tenant
-             WHERE $1::text IS NULL OR tenant_id = $1 ORDER BY created_at, tenant_id
+             WHERE $1::text IS NULL OR tenant_id = $1 ORDER BY created_at, tenant_id LIMIT $2
             """,
             only,
+            _LISTED,
         )
         return [Tenant(**dict(row)) for row in rows]
 
@@ -154,10 +157,11 @@ class AccessStore:
             f"""
             SELECT {_PRINCIPAL} FROM registry.principal p
              WHERE p.kind = $1 AND ($2::text IS NULL OR p.tenant_id = $2)
-             ORDER BY p.created_at DESC, p.principal_id DESC
+             ORDER BY p.created_at DESC, p.principal_id DESC LIMIT $3
             """,
             kind.value,
             only,
+            _LISTED,
         )
         return [_credential(row) for row in rows]
 

@@ -13,6 +13,9 @@ from spaces_contracts.connections import AgentInfo, Attempt, Connection, Connect
 from spaces_registry.leases import DOUBTED_GATEWAY_LEASE_S, DOUBTED_LEASE_S, doubtful
 from spaces_registry.seats import Seated
 
+# As many as fit in one message.
+_LISTED = 2000
+
 # What is left of a connection's own lease and of its gateway's, in seconds.
 LEASES_LEFT = """
     extract(epoch FROM c.lease_until - clock_timestamp())::float8 AS lease_left_s,
@@ -304,7 +307,7 @@ class ConnectionStore:
     async def listed(
         self, tenant_id: str | None, scope: Sequence[str] | None, space_id: str | None
     ) -> list[Connection]:
-        """Live connections, newest first, of one tenant, a token's scope, one space, or all."""
+        """The newest live connections of one tenant, a token's scope, one space, or all."""
         rows = await self._database.fetch(
             f"""
             SELECT c.*, {LEASES_LEFT}
@@ -314,11 +317,12 @@ class ConnectionStore:
                AND ($1::text IS NULL OR s.tenant_id = $1)
                AND ($2::text[] IS NULL OR c.space_id = ANY ($2))
                AND ($3::text IS NULL OR c.space_id = $3)
-             ORDER BY c.since DESC, c.connection_id DESC
+             ORDER BY c.since DESC, c.connection_id DESC LIMIT $4
             """,
             tenant_id,
             None if scope is None else list(scope),
             space_id,
+            _LISTED,
         )
         return [_connection(row) for row in rows]
 
