@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.load import LoadClient
+from tests.faults.load import LoadClient, Work
 from tests.support.metrics import metric
 from tests.support.platform import Platform
 
@@ -19,14 +19,14 @@ PER_SPACE = 200
 async def test_10000_requests_over_50_spaces_need_no_repair(platform: Platform) -> None:
     policy = {"when_offline": "queue", "timeout_s": 600, "queue_timeout_s": 600}
     spaces = {
-        f"healthy {n}": platform.create_space(f"healthy {n}", policy=policy)["space_id"]
+        f"healthy-{n}": platform.create_space(f"healthy-{n}", policy=policy)["space_id"]
         for n in range(SPACES)
     }
     platform.start_worker("healthy", spaces=list(spaces.values()), handler=str(HANDLERS))
     repaired_before = metric(platform.metrics("scheduler"), "spaces_repaired_total")
     client = LoadClient(platform.gateway_urls, platform.admin_key)
     try:
-        await client.submit_all(spaces, PER_SPACE, {}, patience_s=30)
+        await client.submit_all(spaces, Work(PER_SPACE, patience_s=30))
         outcomes = await client.settled(spaces, patience_s=300)
     finally:
         await client.close()

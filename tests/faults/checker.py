@@ -43,8 +43,14 @@ class Findings:
         return [*self.lost, *self.duplicated, *self.wrong, *self.stuck, *self.fifo]
 
 
-def check(submissions: Sequence[Submission], outcomes: Sequence[Outcome]) -> Findings:
-    """Compares what was acknowledged with what the API tells."""
+def check(
+    submissions: Sequence[Submission], outcomes: Sequence[Outcome], *, handler_kills: int = 0
+) -> Findings:
+    """Compares what was acknowledged with what the API tells.
+
+    A killed handler process may fail the one request that it ran, with `handler_crashed`.
+    """
+    crashes_left = handler_kills
     findings = Findings()
     told = {outcome.request_id: outcome for outcome in outcomes}
     _one_row_each(outcomes, findings)
@@ -58,6 +64,8 @@ def check(submissions: Sequence[Submission], outcomes: Sequence[Outcome]) -> Fin
             findings.lost.append(f"{submission.key}: accepted, but the API does not know it")
         elif outcome.state not in TERMINAL:
             findings.stuck.append(f"{submission.key}: still {outcome.state}")
+        elif outcome.error_code == "handler_crashed" and crashes_left > 0:
+            crashes_left -= 1
         elif outcome.state != "succeeded" or outcome.prompt_echoed != submission.prompt:
             findings.wrong.append(f"{submission.key}: {outcome.state}, {outcome.prompt_echoed!r}")
     known = {rid for submission in submissions for rid in submission.request_ids}

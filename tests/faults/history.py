@@ -29,6 +29,7 @@ class Outcome:
     finished_at: datetime | None
     created_at: datetime
     attempt: int
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)

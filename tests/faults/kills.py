@@ -4,14 +4,15 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 
 from tests.faults.checker import Findings, check, stalls
+from tests.faults.executions import Executions
 from tests.faults.history import Outcome, Report
-from tests.faults.load import LoadClient
+from tests.faults.load import LoadClient, Work
 from tests.support.eventually import eventually
 from tests.support.platform import Platform
 
@@ -19,6 +20,9 @@ SPACES = ("alpha", "beta", "gamma", "delta", "epsilon")
 TARGETS = ("gateway", "registry", "scheduler", "worker", "handler", "nats", "postgres")
 # A lease (10 s) that ran out, and 10 s to notice it and give the work away again.
 STALL_LIMIT_S = 20.0
+# The last progress before a kill may be this old: the stall that follows began before the kill.
+_PACE_S = 0.05
+_BEFORE_S = 1.0
 POLICY = {
     "when_offline": "queue",
     "max_queue": 10_000,
@@ -55,8 +59,15 @@ async def run_round(
     spaces = {
         name: platform.create_space(f"{name}-{seed}", policy=POLICY)["space_id"] for name in SPACES
     }
+    log = platform.folder / f"executions-{seed}"
+    executions = Executions(log)
     workers = [
-        platform.start_worker(f"{name}-{seed}", spaces=[f"{name}-{seed}"], handler=str(HANDLER))
+        platform.start_worker(
+            f"{name}-{seed}",
+            spaces=[f"{name}-{seed}"],
+            handler=str(HANDLER),
+            env={"EXECUTIONS": str(log)},
+        )
         for name in SPACES
     ]
     client = LoadClient(platform.gateway_urls, platform.admin_key)
@@ -65,24 +76,31 @@ async def run_round(
     dice.shuffle(order)
     try:
         load = asyncio.create_task(
-            client.submit_all(spaces, per_space, {"run_s": 0.02}, patience_s=120.0)
+            client.submit_all(
+                spaces, Work(per_space, {"run_s": 0.02}, patience_s=120.0, executions=executions)
+            )
         )
         for number, target in enumerate(order):
             wanted = (number + 1) * per_space * len(SPACES) // (len(order) + 1)
-            await eventually(
-                lambda wanted=wanted: len(client.submissions) >= wanted or load.done(),
-                timeout_s=180.0,
-            )
+            await _executed(executions, wanted, load)
             windows.append(Window(target, datetime.now(UTC)))
             await asyncio.to_thread(_kill_and_revive, platform, target, workers, dice)
+        while not load.done():
+            executions.read()
+            await asyncio.wait([load], timeout=_PACE_S)
         await load
         outcomes = await client.settled(spaces, patience_s=120.0)
     finally:
         await client.close()
         for worker in workers:
             await asyncio.to_thread(platform.stop_worker, worker)
-    findings = check(client.submissions, outcomes)
+    findings = check(client.submissions, outcomes, handler_kills=order.count("handler"))
     return Round(findings, _by_fault(client, outcomes, windows, findings), seed)
+
+
+async def _executed(executions: Executions, wanted: int, load: asyncio.Task[None]) -> None:
+    """Returns when so many began to run, or the load ended."""
+    await eventually(lambda: executions.read() >= wanted or load.done(), timeout_s=180.0)
 
 
 def _kill_and_revive(
@@ -124,8 +142,7 @@ def _by_fault(
             (
                 stall.seconds
                 for stall in stalls(outcomes)
-                if stall.began_at < end
-                and stall.began_at.timestamp() + stall.seconds >= window.began_at.timestamp()
+                if window.began_at <= stall.began_at + timedelta(seconds=_BEFORE_S) < end
             ),
             default=0.0,
         )

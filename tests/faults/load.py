@@ -4,17 +4,34 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import httpx2
 
+from tests.faults.executions import Executions
 from tests.faults.history import Outcome, Submission
 
 # Answers that mean "not accepted, send it again"; anything else is a verdict on the request.
 _RETRY = frozenset({429, 502, 503, 504})
 _RETRY_PAUSE_S = 0.05
 _POLL_S = 0.2
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of each space.
+
+    With `executions` a space never has more than `ahead` requests waiting to begin.
+    """
+
+    count: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    patience_s: float = 60.0
+    executions: Executions | None = None
+    ahead: int = 10
 
 
 class LoadClient:
@@ -31,22 +48,23 @@ class LoadClient:
         """Closes the connections."""
         await self._http.aclose()
 
-    async def submit_all(
-        self, spaces: dict[str, str], count: int, parameters: dict[str, Any], patience_s: float
-    ) -> None:
-        """`count` requests in each space (name -> id), the spaces side by side."""
+    async def submit_all(self, spaces: dict[str, str], work: Work) -> None:
+        """The same work in each space (name -> id), the spaces side by side."""
         async with asyncio.TaskGroup() as group:
             for name, space_id in spaces.items():
-                group.create_task(self._one_space(name, space_id, count, parameters, patience_s))
+                group.create_task(self._one_space(name, space_id, work))
 
-    async def _one_space(
-        self, name: str, space_id: str, count: int, parameters: dict[str, Any], patience_s: float
-    ) -> None:
-        for n in range(count):
+    async def _one_space(self, name: str, space_id: str, work: Work) -> None:
+        waiting: set[str] = set()
+        for n in range(work.count):
+            while work.executions is not None and len(waiting) >= work.ahead:
+                await asyncio.sleep(_RETRY_PAUSE_S)
+                waiting -= work.executions.request_ids
             key = f"{name}-{n}-{secrets.token_hex(4)}"
             submission = Submission(key, space_id, f"prompt {key}", time.monotonic())
             self.submissions.append(submission)
-            await self._submit(submission, parameters, patience_s)
+            await self._submit(submission, work.parameters, work.patience_s)
+            waiting.update(submission.request_ids)
 
     async def _submit(
         self, submission: Submission, parameters: dict[str, Any], patience_s: float
@@ -79,22 +97,32 @@ class LoadClient:
         """Everything the API knows of the spaces, once nothing is open or patience ends."""
         until = time.monotonic() + patience_s
         while True:
-            outcomes = [outcome for sid in spaces.values() for outcome in await self._list(sid)]
-            open_ = [o for o in outcomes if o.state in ("queued", "running")]
+            listed = [request for sid in spaces.values() for request in await self._list(sid)]
+            open_ = [request for request in listed if request["state"] in ("queued", "running")]
             if not open_ or time.monotonic() > until:
-                return outcomes
+                return [_outcome(request) for request in await self._in_full(listed)]
             await asyncio.sleep(_POLL_S)
 
-    async def _list(self, space_id: str) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    async def _list(self, space_id: str) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
             query = {"space": space_id, "limit": "200"} | ({"cursor": cursor} if cursor else {})
             page = await self._get("/api/requests", query)
-            outcomes += [_outcome(request) for request in page["requests"]]
+            requests += page["requests"]
             cursor = page.get("next_cursor")
             if not cursor:
-                return outcomes
+                return requests
+
+    async def _in_full(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Lists leave outputs out: reads each request, a few at a time."""
+        gate = asyncio.Semaphore(_READERS)
+
+        async def read(request_id: str) -> dict[str, Any]:
+            async with gate:
+                return await self._get(f"/api/requests/{request_id}", {})
+
+        return await asyncio.gather(*(read(request["request_id"]) for request in listed))
 
     async def _get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         for attempt in range(400):
@@ -122,6 +150,7 @@ def _outcome(request: dict[str, Any]) -> Outcome:
         finished_at=_moment(request.get("finished_at")),
         created_at=datetime.fromisoformat(request["created_at"]),
         attempt=request.get("attempt", 0),
+        error_code=(request.get("error") or {}).get("code"),
     )
 
 

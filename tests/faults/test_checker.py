@@ -63,6 +63,16 @@ def test_a_failed_request_is_wrong() -> None:
     assert check(submissions, outcomes).wrong
 
 
+def test_a_killed_handler_may_fail_the_one_request_it_ran() -> None:
+    submissions, outcomes = healthy(3)
+    for n in (0, 1):
+        outcomes[n] = replace(
+            outcomes[n], state="failed", prompt_echoed=None, error_code="handler_crashed"
+        )
+    assert len(check(submissions, outcomes, handler_kills=1).wrong) == 1
+    assert check(submissions, outcomes, handler_kills=2).violations() == []
+
+
 def test_a_key_accepted_twice_is_duplicated() -> None:
     submissions, outcomes = healthy(3)
     submissions[1].request_ids.append("r9")

@@ -1,5 +1,7 @@
 """Whatever process is killed: nothing is lost, doubled, stuck or overtaken."""
 
+import asyncio
+
 import pytest
 
 from tests.faults.campaign import write_report
@@ -9,9 +11,9 @@ from tests.support.platform import running_platform
 
 @pytest.mark.faults
 @pytest.mark.timeout(400)
-async def test_every_part_killed_once_under_500_requests_loses_nothing() -> None:
+def test_every_part_killed_once_under_500_requests_loses_nothing() -> None:
     with running_platform() as platform:
-        done = await run_round(platform, seed=20261121)
+        done = asyncio.run(run_round(platform, seed=20261121))
     write_report(done.reports)
     assert done.findings.violations() == []
     assert done.findings.accepted == 500

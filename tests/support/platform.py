@@ -26,7 +26,7 @@ class Platform:
 
     def __init__(self, processes: Processes, folder: Path) -> None:
         self.processes = processes
-        self._folder = folder
+        self.folder = folder
         self._numbers = itertools.count(1)
         self._http = httpx2.Client(
             base_url=processes.gateway_url,
@@ -65,7 +65,7 @@ class Platform:
         body = {"name": "test", "spaces": list(spaces)}
         answer = self._http.post("/api/worker-tokens", json=body)
         secret = answer.raise_for_status().json()["secret"]
-        path = self._folder / f"token-{next(self._numbers)}"
+        path = self.folder / f"token-{next(self._numbers)}"
         write_secret(path, secret)
         return path
 
@@ -83,7 +83,7 @@ class Platform:
         env: Mapping[str, str] | None = None,
     ) -> str:
         """Starts an agent and waits until its spaces are connected. Returns its name."""
-        spool = self._folder / "spool" / name
+        spool = self.folder / "spool" / name
         spool.mkdir(parents=True, exist_ok=True)
         worker = Worker(
             name=name,
