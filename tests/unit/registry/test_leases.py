@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces_registry import leases
 from spaces_registry.leases import GRACE_S, Reading, Watch, disturbed, doubtful
 
 START = Reading(database_s=1_000_000.0, monotonic_s=50.0, bus_up_s=100.0, database_up_s=100.0)
@@ -104,3 +105,16 @@ def test_silence_becomes_doubt(
     lease_left_s: float | None, gateway_left_s: float | None, expected: bool
 ) -> None:
     assert doubtful(lease_left_s, gateway_left_s) is expected
+
+
+def test_the_figures_are_those_of_the_design() -> None:
+    assert leases.GRACE_S == 10.0
+    assert leases.CLOCK_STEP_S == 2.0
+    assert leases.LEASE_LIMIT_S == 12.0
+    assert leases.DOUBTED_LEASE_S == 7.0
+    assert leases.DOUBTED_GATEWAY_LEASE_S == 3.5
+
+
+def test_a_step_that_is_exactly_on_the_limit_disturbs_nothing() -> None:
+    assert not disturbed(START, after(START, leases.FROZEN_S))
+    assert not disturbed(START, after(START, 1.0, wall=1.0 + leases.CLOCK_STEP_S))
