@@ -8,7 +8,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from spaces_client.commands import wording
 from spaces_client.commands.output import Output
 from spaces_client.resume import Event
-from spaces_contracts.client_socket import ChunkFrame, FinishedFrame, ProgressFrame, ResetFrame
+from spaces_contracts.client_socket import (
+    ChunkFrame,
+    FinishedFrame,
+    ProgressFrame,
+    ResetFrame,
+    StatusFrame,
+)
 
 
 class LiveView:
@@ -54,6 +60,8 @@ class LiveView:
             self.shown = True
         elif isinstance(event, ChunkFrame):
             self._show_chunk(event)
+        elif isinstance(event, StatusFrame) and event.state.terminal:
+            return  # the end follows, after the output that led to it
         elif not self._out.as_json:
             self._show_line(event)
 
