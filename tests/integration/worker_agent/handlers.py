@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -216,3 +217,48 @@ def printing(_request: Request) -> str:
 
 def missing_output(_request: Request) -> OutputFile:
     return OutputFile("/nowhere/none.txt")
+
+
+def forking(request: Request) -> dict[str, Any]:
+    """Leaves a child behind that holds everything open, and dies."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    Path(request.parameters["child"]).write_text(str(child))
+    os._exit(9)
+
+
+def threaded(request: Request) -> Generator[str, None, None]:
+    """Tells progress from many threads while it yields."""
+
+    def tell() -> None:
+        for number in range(500):
+            request.progress(number / 10, "x" * 400)
+
+    threads = [threading.Thread(target=tell) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(500):
+        yield f"{number} "
+    for thread in threads:
+        thread.join()
+
+
+class LoadsOnce:
+    """Cannot be loaded a second time."""
+
+    def load(self) -> None:
+        flag = Path(os.environ["LOADED_FLAG"])
+        if flag.exists():
+            raise RuntimeError("the GPU is taken")
+        flag.touch()
+
+    def handle(self, request: Request) -> None:
+        os._exit(1)
+
+
+def wide(_request: Request) -> Iterator[str]:
+    """Chunks of characters that take four bytes each."""
+    for _ in range(40):
+        yield "\U0001d11e" * 20_000

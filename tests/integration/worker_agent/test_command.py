@@ -1,10 +1,13 @@
 """The command as a person runs it: a process of its own, its output, its exit code."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -145,6 +148,56 @@ async def test_the_mock_makes_progress_and_a_result_with_its_time(
     assert output["text"] == "Mock result for: two"
     assert output["processing_time_seconds"] >= 1.2
     assert "T" in output["timestamp"]
+
+
+async def test_what_handlers_print_is_logged(run: Runner, gateway: FakeGateway) -> None:
+    async with run("run", f"{HANDLERS}:printing", *served(run, gateway)) as command:
+        visit = await gateway.admitted()
+        await visit.job()
+        await visit.result()
+        _, out, err = await command.terminate()
+    assert out == ""
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    lines = [event for event in events if event["event"] == "handler_output"]
+    assert {"stream": "stdout", "line": "to stdout"}.items() <= lines[0].items()
+    assert [len(event["line"]) for event in lines if event["stream"] == "stderr"] == [
+        8192,
+        8192,
+        20_000 - 2 * 8192,
+    ]
+
+
+async def test_progress_bars_are_for_terminals_only(run: Runner, gateway: FakeGateway) -> None:
+    master, terminal = os.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(master, 65_536):
+                shown.append(piece)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        *("mock", "-v", *served(run, gateway)),
+        stderr=terminal,
+        env=run.environ | {"TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "120"},
+        cwd=run.folder,
+    )
+    os.close(terminal)
+    visit = await gateway.admitted()
+    await visit.job()
+    await visit.result()
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 20) == Exit.OK
+    await asyncio.to_thread(reader.join, 5)
+    os.close(master)
+    text = b"".join(shown).decode()
+    assert "75 %" in text
+    assert "mock work, 75 % done" in text
+    assert "request_ended" in text
+    assert not re.search(r"\x1b\[3[0-9]m", text)
 
 
 @pytest.mark.parametrize(

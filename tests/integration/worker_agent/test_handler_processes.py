@@ -15,7 +15,7 @@ def lives(pid: int) -> bool:
 
 
 def how_far(path: Path) -> int:
-    return int(path.read_text())
+    return int(path.read_text() or 0)  # empty while it is being written
 
 
 def there(path: str) -> bool:
@@ -261,3 +261,89 @@ async def test_an_async_load_shares_the_loop_with_handle(
     visit = await gateway.admitted()
     await visit.job()
     assert (await visit.result())["output"] is True
+
+
+async def test_a_child_that_a_handler_leaves_behind_hides_no_death(
+    gateway: FakeGateway, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    await start_agent("forking")
+    visit = await gateway.admitted()
+    note = tmp_path / "child"
+    await visit.job(payload={"parameters": {"child": str(note)}})
+    crashed = await visit.result()
+    assert crashed["error"]["message"] == "The handler process exited with status 9."
+    child = how_far(note)
+    await eventually(lambda: not lives(child) or "zombie" in state_of(child))
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return "zombie"
+
+
+async def test_threads_of_a_handler_may_tell_progress(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    await start_agent("threaded")
+    visit = await gateway.admitted()
+    rid = await visit.job()
+    await visit.until(lambda: len(visit.chunks()) == 500)
+    await visit.ack_chunks(rid, 500)
+    assert (await visit.result())["last_n"] == 500
+
+
+async def test_jobs_fail_clearly_when_the_handler_cannot_be_loaded_again(
+    gateway: FakeGateway,
+    start_agent: StartAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOADED_FLAG", str(tmp_path / "loaded"))
+    await start_agent("LoadsOnce")
+    visit = await gateway.admitted()
+    await visit.job()
+    await visit.job()
+    first, second = await visit.result(), await visit.result()
+    assert first["error"]["message"] == "The handler process exited with status 1."
+    assert second["error"]["code"] == "handler_crashed"
+    expected = "The handler could not be started again: RuntimeError: the GPU is taken"
+    assert second["error"]["message"] == expected
+
+
+async def test_frames_of_wide_characters_stay_below_their_limit(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    await start_agent("wide")
+    visit = await gateway.admitted()
+    rid = await visit.job()
+    await visit.until(lambda: len(visit.chunks()) == 40)
+    await visit.ack_chunks(rid, 40)
+    assert (await visit.result())["error"]["code"] == "output_too_large"
+
+
+async def test_a_full_disk_refuses_new_jobs_until_it_has_room(
+    gateway: FakeGateway, start_agent: StartAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await start_agent()
+    visit = await gateway.admitted()
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if fd == agent.engine.spool._fd or b"result" in data:
+            raise OSError(28, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    await visit.job()
+    result = await visit.result(outcome=None)
+    assert result["status"] == "succeeded"
+    late = await visit.job()
+    refused = await visit.next("refused")
+    assert (refused["request_id"], refused["code"]) == (late, "unavailable")
+    monkeypatch.setattr(os, "write", write)
+    await visit.ack(result)
+    await eventually(lambda: not agent.engine.spool.problem)
+    await visit.job()
+    assert (await visit.result())["status"] == "succeeded"

@@ -32,7 +32,7 @@ from spaces_worker_agent.death import describe_death
 from spaces_worker_agent.finished import REMEMBER_S, FinishedMemory
 from spaces_worker_agent.gpus import parse_gpus
 from spaces_worker_agent.stored_chunks import StoredChunks
-from spaces_worker_agent.window import BATCH_BYTES, BATCH_CHUNKS, next_batch
+from spaces_worker_agent.window import BATCH_CHARACTERS, BATCH_CHUNKS, next_batch
 from spaces_worker_agent.wire import encode
 
 SPACE = "s" * 26
@@ -92,14 +92,14 @@ def test_the_other_frames_fit_the_contract() -> None:
     assert (progress.percent, progress.message) == (12.5, None)
 
 
-@given(st.lists(st.integers(0, BATCH_BYTES), min_size=1, max_size=600), st.data())
+@given(st.lists(st.integers(0, BATCH_CHARACTERS), min_size=1, max_size=600), st.data())
 def test_batches_fit_a_frame_and_lose_nothing(sizes: list[int], data: st.DataObject) -> None:
     chunks = ["x" * min(size, 2000) if size < 200_000 else "x" * size for size in sizes[:40]]
     start = 0
     while start < len(chunks):
         batch = next_batch(chunks, start)
         assert 1 <= len(batch) <= BATCH_CHUNKS
-        assert len(batch) == 1 or sum(map(len, batch)) <= BATCH_BYTES
+        assert len(batch) == 1 or sum(map(len, batch)) <= BATCH_CHARACTERS
         assert list(batch) == chunks[start : start + len(batch)]
         start += len(batch)
 

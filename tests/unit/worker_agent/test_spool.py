@@ -186,13 +186,12 @@ async def test_what_is_written_reaches_the_disk(
     spool, _, _ = reopen(tmp_path, opened)
     loop = asyncio.get_running_loop()
     synced = asyncio.Event()
-    sync = os.fdatasync
 
     def noticed(fd: int) -> None:
-        sync(fd)
+        os.fsync(fd)
         loop.call_soon_threadsafe(synced.set)
 
-    monkeypatch.setattr(os, "fdatasync", noticed)
+    monkeypatch.setattr("spaces_worker_agent.spool.SYNC", noticed)
     flushing = asyncio.create_task(spool.flush_forever())
     spool.keep(result(1))
     await asyncio.wait_for(synced.wait(), 5)

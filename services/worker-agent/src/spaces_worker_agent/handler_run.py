@@ -17,6 +17,9 @@ from spaces_worker_agent.sdk import Cancelled, FileUnavailable, OutputFile, Requ
 
 # A frame of the worker socket holds 1 MiB; 8 KiB are left for what surrounds the output.
 MAX_OUTPUT_BYTES = 1_048_576 - 8_192
+# Brokers carry it as a JSON string, in which quotes and backslashes take two bytes: a message there has 2 MiB, a stored
+# chunk half of that.
+MAX_QUOTED_BYTES = 2 * 1_048_576 - 65_536
 
 
 class OutputTooLarge(Exception):
@@ -215,7 +218,7 @@ class Streamed:
         """Sends one chunk and keeps it for the final output."""
         if isinstance(chunk, OutputFile):
             raise NotJson("An OutputFile is returned, not yielded.")
-        body = to_json(chunk)
+        body = to_json(chunk, quoted_limit=MAX_OUTPUT_BYTES)
         self._pipe.send(pack(Kind.CHUNK, body))
         self._kept_bytes += len(body)
         if self._kept_bytes <= 2 * MAX_OUTPUT_BYTES:  # above that the output is refused anyway
@@ -233,16 +236,15 @@ class Streamed:
         return {"chunks": self._kept}
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Any, *, quoted_limit: int = MAX_QUOTED_BYTES) -> bytes:
     """JSON as bytes. Raises NotJson or OutputTooLarge."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         body = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(f"The handler's output is not JSON: {error}") from None
-    # Brokers carry the output as a JSON string, in which quotes and backslashes take two bytes.
-    size = len(body) + body.count(b'"') + body.count(b"\\")
-    if size > 2 * MAX_OUTPUT_BYTES or len(body) > MAX_OUTPUT_BYTES:
+    quoted = len(body) + body.count(b'"') + body.count(b"\\")
+    if quoted > quoted_limit or len(body) > MAX_OUTPUT_BYTES:
         raise OutputTooLarge(
             f"The output has {len(body)} bytes and may have {MAX_OUTPUT_BYTES}; "
             "return large content as an OutputFile."

@@ -133,8 +133,9 @@ def serve(plan: Plan) -> None:
     """Runs the agent and ends the process with its exit code."""
     from spaces_worker_agent.showing import make_watcher
 
-    configure(plan.settings)
     with make_watcher(plan.settings, os.environ) as watcher:
+        # After the bars, which put log lines above themselves only if they know of them.
+        configure(plan.settings)
         leave = asyncio.run(run_agent(plan, watcher))
     stop(leave.exit_code, str(leave))
 

@@ -4,6 +4,7 @@ import enum
 import json
 import socket
 import struct
+import threading
 from typing import Any
 
 HEADER = struct.Struct("!IB")
@@ -45,11 +46,13 @@ class BlockingPipe:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._sending = threading.Lock()  # handlers may tell progress from threads of their own
 
     def send(self, message: bytes) -> None:
         """Blocks while the agent does not read: that is the back pressure on chunks."""
         try:
-            self._end.sendall(message)
+            with self._sending:
+                self._end.sendall(message)
         except OSError as error:
             raise PipeClosed from error
 

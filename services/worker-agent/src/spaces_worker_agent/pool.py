@@ -1,7 +1,9 @@
 """The handler processes of an agent, and the jobs that wait for a free one."""
 
 import asyncio
+import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +45,7 @@ class Pool:
         self._user = user
         self._slots = [Slot(number, command, self, root) for number in range(1, slots + 1)]
         self._free: deque[Slot] = deque()
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[tuple[Job, float]] = deque()  # with the time it came
         self._tasks: list[asyncio.Task[None]] = []
         self._up: asyncio.Future[None] | None = None
         self._loaded: set[Slot] = set()
@@ -62,14 +64,15 @@ class Pool:
 
     def give(self, job: Job) -> None:
         """Runs a job as soon as a handler is free."""
-        self._waiting.append(job)
+        self._waiting.append((job, time.monotonic()))
         self._dispatch()
 
     def stop(self, key: Key) -> None:
         """Stops a job; `ended` is told when it has really stopped."""
-        for job in self._waiting:
+        for entry in self._waiting:
+            job = entry[0]
             if job.key == key:
-                self._waiting.remove(job)
+                self._waiting.remove(entry)
                 self._user.ended(job, Ending(code=Code.CANCELLED))
                 return
         for slot in self._slots:
@@ -142,14 +145,15 @@ class Pool:
 
     def _dispatch(self) -> None:
         while self._free and self._waiting:
-            job = self._waiting.popleft()
+            job, came_at = self._waiting.popleft()
+            remaining_s = max(0.0, job.remaining_s - (time.monotonic() - came_at))
             slot = self._free.popleft()
             self._user.started(job)
-            slot.give(job)
+            slot.give(replace(job, remaining_s=remaining_s))
 
     def _fail_waiting(self, broken: Broken) -> None:
         """Every handler is down and cannot load: better a clear failure than a silent wait."""
         waiting, self._waiting = self._waiting, deque()
-        for job in waiting:
+        for job, _ in waiting:
             message = f"The handler could not be started again: {broken.message}"
             self._user.ended(job, Ending(code=Code.HANDLER_CRASHED, message=message))

@@ -31,6 +31,7 @@ class AgentSettings(BaseModel):
     )
     space: tuple[str, ...] = Field(
         default=(),
+        max_length=64,
         description="Space to serve: name, tenant/name or id. Repeat it, or separate by commas.",
     )
     token_file: Path | None = Field(

@@ -17,7 +17,7 @@ import structlog
 from spaces_contracts.problems import Code
 from spaces_worker_agent.attempts import Ending, GivenFile, Job, Key
 from spaces_worker_agent.death import describe_death, out_of_memory_kills
-from spaces_worker_agent.output_log import log_lines
+from spaces_worker_agent.output_log import OutputPipe
 from spaces_worker_agent.pipe import HEADER, MAX_BODY_BYTES, Kind, pack_json
 
 log = structlog.get_logger()
@@ -71,6 +71,7 @@ class Slot:
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._job: Job | None = None
+        self._outputs: list[OutputPipe] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._fetch: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -157,11 +158,7 @@ class Slot:
         reader = await self._spawn()
         process = self._process
         assert process is not None
-        logs = [
-            asyncio.create_task(log_lines(stream, slot=self.number, stream_name=name))
-            for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr"))
-            if stream is not None
-        ]
+        watch = asyncio.create_task(self._end_group(process))
         broken: Broken | None = None
         ready = False
         try:
@@ -179,7 +176,9 @@ class Slot:
             pass  # the process has ended, or closes its pipe on the way out
         finally:
             await self._bury(process)
-            await asyncio.gather(*logs)
+            watch.cancel()
+            for pipe in self._outputs:
+                await pipe.close(TERM_TO_KILL_S)
         self._user.slot_gone(self)
         oom = out_of_memory_kills() > kills_before
         text = describe_death(process.returncode, out_of_memory=oom)
@@ -199,19 +198,33 @@ class Slot:
         environment = {**self._command.environment, "PYTHONUNBUFFERED": "1"}
         arguments = ["-m", "spaces_worker_agent.handler_process"]
         arguments += [str(theirs.fileno()), str(os.getpid()), self._command.target]
+        self._outputs = [OutputPipe(), OutputPipe()]
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                process_group=0,
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=self._outputs[0].write_end,
+                    stderr=self._outputs[1].write_end,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    process_group=0,
+                )
+            except OSError:
+                ours.close()
+                for pipe in self._outputs:
+                    pipe.drop()
+                raise
+        for pipe, name in zip(self._outputs, ("stdout", "stderr"), strict=True):
+            await pipe.log(self.number, name)
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=PIPE_BYTES)
         return reader
+
+    async def _end_group(self, process: asyncio.subprocess.Process) -> None:
+        """Children that a handler forked hold its end of the pipe: with them gone, its death shows."""
+        await process.wait()
+        self._signal(signal.SIGKILL)
 
     async def _bury(self, process: asyncio.subprocess.Process) -> None:
         """Waits for the end of the process and ends what it left behind."""

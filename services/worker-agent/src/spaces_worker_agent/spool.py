@@ -26,6 +26,8 @@ from spaces_worker_agent.journal import over_line, read_journal, result_line
 
 log = structlog.get_logger()
 
+# macOS has no fdatasync.
+SYNC = getattr(os, "fdatasync", os.fsync)
 COMPACT_BYTES = 8 * 1_048_576
 
 
@@ -256,4 +258,4 @@ def _sync(fd: int) -> None:
     # The journal may be replaced meanwhile; then the new one was synced when it was made.
     with contextlib.suppress(ValueError):
         if fd >= 0:
-            os.fdatasync(fd)
+            SYNC(fd)

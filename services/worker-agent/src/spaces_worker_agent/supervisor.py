@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -146,6 +147,9 @@ class Supervisor:
         self._members.begin()
         self._registered.clear()
         introduction = self._introduce(tuple(self._members.wanted))
+        if self._members.served_before:
+            # Whoever took the place meanwhile was told to; the own ghost gives way without it.
+            introduction = replace(introduction, takeover=False)
         await self._link.open(introduction)
         self._rejoin = None
         tasks = (self._read(), self._write(), self._beat(), self._watch(), self._leave())
@@ -195,7 +199,7 @@ class Supervisor:
                 self._engine.apply(self._session.not_taken(key, frame.code, frame.message))
 
     def _join(self, frame: Registered, now: float) -> None:
-        self._heartbeat_s = frame.heartbeat_s
+        self._heartbeat_s = min(30.0, max(0.05, frame.heartbeat_s))
         log.info(
             "serving",
             space=frame.name,
