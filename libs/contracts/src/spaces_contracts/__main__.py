@@ -16,6 +16,24 @@ from spaces_contracts.message import Command
 from spaces_contracts.problems import KINDS, Code
 from spaces_contracts.requests import MAX_FRAME_BYTES
 
+SOCKETS = (
+    (
+        "Worker socket",
+        "/ws/worker",
+        (
+            ("Worker → gateway", worker_socket.FromWorker),
+            ("Gateway → worker", worker_socket.ToWorker),
+        ),
+    ),
+    (
+        "Client socket",
+        "/ws",
+        (
+            ("Client → gateway", client_socket.FromClient),
+            ("Gateway → client", client_socket.ToClient),
+        ),
+    ),
+)
 MADE = "<!-- made by `make generate` from libs/contracts; do not edit -->\n"
 
 
@@ -30,8 +48,26 @@ def main() -> int:
 
 def messages_page() -> str:
     """Every NATS message and every socket frame, with its fields."""
+    messages = [entry.message for entry in CATALOG]
+    replies = [message.reply for message in messages if issubclass(message, Command)]
+    lines = [MADE, *_bus_part()]
+    frames: list[type[BaseModel]] = []
+    for title, path, sides in SOCKETS:
+        lines += ["", f"## {title} `{path}`", "", _socket_intro()]
+        for direction, union in sides:
+            frames += _members(union)
+            lines += ["", f"### {direction}"]
+            for frame in _members(union):
+                name = frame.model_fields["type"].default
+                lines += ["", f"**`{name}`** — {_doc(frame)}", "", *_fields(frame)]
+    lines += ["", "## Shapes", "", "What messages and frames are built of."]
+    for shape in _shapes([*messages, *replies, *frames]):
+        lines += ["", *_shape(shape)]
+    return "\n".join(lines) + "\n"
+
+
+def _bus_part() -> list[str]:
     lines = [
-        MADE,
         "# Messages",
         "",
         "One message is one class in `libs/contracts`; the class carries its subject. What the",
@@ -51,36 +87,9 @@ def messages_page() -> str:
     for entry in CATALOG:
         lines += ["", *_section(entry.message)]
         if issubclass(entry.message, Command):
-            lines += [
-                "",
-                f"Answer: **{entry.message.reply.__name__}** — {_first(entry.message.reply)}",
-            ]
-            lines += ["", *_fields(entry.message.reply)]
-    frames: list[type[BaseModel]] = []
-    for title, path, sides in (
-        (
-            "Worker socket",
-            "/ws/worker",
-            ("worker", worker_socket.FromWorker, worker_socket.ToWorker),
-        ),
-        ("Client socket", "/ws", ("client", client_socket.FromClient, client_socket.ToClient)),
-    ):
-        lines += ["", f"## {title} `{path}`", "", _socket_intro()]
-        for direction, union in (
-            (f"{sides[0].capitalize()} → gateway", sides[1]),
-            (f"Gateway → {sides[0]}", sides[2]),
-        ):
-            lines += ["", f"### {direction}"]
-            frames += _members(union)
-            for frame in _members(union):
-                name = frame.model_fields["type"].default
-                lines += ["", f"**`{name}`** — {_first(frame)}", "", *_fields(frame)]
-    messages = [entry.message for entry in CATALOG]
-    replies = [message.reply for message in messages if issubclass(message, Command)]
-    lines += ["", "## Shapes", "", "What messages and frames are built of."]
-    for shape in _shapes([*messages, *replies, *frames]):
-        lines += ["", *_shape(shape)]
-    return "\n".join(lines) + "\n"
+            reply = entry.message.reply
+            lines += ["", f"Answer: **{reply.__name__}** — {_doc(reply)}", "", *_fields(reply)]
+    return lines
 
 
 def problems_page() -> str:
@@ -183,10 +192,6 @@ def _members(union: Any) -> list[type[BaseModel]]:
 
 def _doc(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split())
-
-
-def _first(model: type[BaseModel]) -> str:
-    return _doc(model)
 
 
 if __name__ == "__main__":
