@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spaces_contracts.requests import EventKind, RequestEvent, RequestFinished, RequestState
 from spaces_gateway.sockets.stream_merge import (
+    MAX_AHEAD_BYTES,
     MAX_AHEAD_EVENTS,
     Chunk,
     Ended,
@@ -280,3 +281,21 @@ def test_a_broken_chunk_is_ignored() -> None:
     assert merge.event(chunk(1, 1).model_copy(update={"data_json": None})) == []
     assert merge.event(chunk(1, 1).model_copy(update={"count": 0})) == []
     assert merge.n == 0
+
+
+def test_a_position_without_an_attempt_is_the_beginning() -> None:
+    merge = StreamMerge(attempt=0, n=5)
+    assert chunks_of(merge.event(chunk(1, 1)), 1) == ["1:1"]
+    assert StreamMerge(attempt=0, n=5).finished(end(1, 0)) == [Ended(end(1, 0), recovered=True)]
+
+
+def test_the_bytes_kept_ahead_of_a_gap_are_bounded_and_given_back() -> None:
+    big = chunk(1, 2).model_copy(update={"data_json": f'["{"x" * (MAX_AHEAD_BYTES - 4)}"]'})
+    merge = StreamMerge()
+    merge.event(big)
+    merge.event(chunk(1, 3))  # no room for it
+    assert len(merge.event(chunk(1, 1))) == 2
+    assert merge.gap
+    merge.event(chunk(1, 5))  # there is room again
+    assert len(merge.event(chunk(1, 3, 2))) == 2
+    assert not merge.gap
