@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 
 import httpx2
 import psutil
+import pytest
 
 from tests.integration.gateway.conftest import USER, Process
 from tests.support.eventually import eventually
@@ -137,3 +139,23 @@ async def test_a_bus_that_dies_makes_the_gateway_not_ready_and_it_comes_back(
             nats_server.revive()
         await eventually(lambda: answers("/health/ready", 200), timeout_s=15)
         await eventually(lambda: answers("/api/spaces", 200), timeout_s=15)
+
+
+async def test_promtool_finds_nothing_wrong_with_the_metrics(process: Process) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian and Ubuntu: apt install prometheus)")
+    process.backends.add_space("poems")
+    async with httpx2.AsyncClient(base_url=process.url, headers=USER, trust_env=False) as client:
+        await client.post("/api/spaces/poems/requests", json={"prompt": "hi"})
+        metrics = (await client.get("/metrics")).content
+    check = await asyncio.create_subprocess_exec(
+        promtool,
+        "check",
+        "metrics",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await check.communicate(metrics)
+    assert (check.returncode, output) == (0, b"")

@@ -20,6 +20,7 @@ from spaces_contracts.access import (
     TenantList,
 )
 from spaces_contracts.identifiers import Name, TenantId
+from spaces_contracts.keys import new_key, shown_prefix
 from spaces_contracts.problems import Code
 from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
@@ -27,9 +28,8 @@ from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
 from spaces_gateway.http.principals import Caller, User
 from spaces_gateway.http.text import Text
+from spaces_gateway.keys import new_key, shown_prefix
 from spaces_gateway.services import Services
-
-PREFIX_CHARS = 12
 
 
 class NewTenant(BaseModel):
@@ -137,7 +137,7 @@ class CredentialsApi:
 
     async def create_key(self, body: NewKey, actor: User) -> NewCredential:
         """Make an API key."""
-        return await self._create(PrincipalKind.API_KEY, "spk_", body, actor)
+        return await self._create(PrincipalKind.API_KEY, body, actor)
 
     async def list_keys(self, actor: User) -> CredentialList:
         """List API keys, revoked ones too."""
@@ -149,9 +149,7 @@ class CredentialsApi:
 
     async def create_worker_token(self, body: NewWorkerToken, actor: User) -> NewCredential:
         """Make a worker token."""
-        return await self._create(
-            PrincipalKind.WORKER_TOKEN, "spw_", body, actor, spaces=body.spaces
-        )
+        return await self._create(PrincipalKind.WORKER_TOKEN, body, actor, spaces=body.spaces)
 
     async def list_worker_tokens(self, actor: User) -> CredentialList:
         """List worker tokens, revoked ones too."""
@@ -162,15 +160,15 @@ class CredentialsApi:
         return await self._revoke(key_id, actor)
 
     async def _create(
-        self, kind: PrincipalKind, start: str, body: NewKey, actor: Principal, **more: Any
+        self, kind: PrincipalKind, body: NewKey, actor: Principal, **more: Any
     ) -> NewCredential:
-        secret = start + secrets.token_urlsafe(32)
+        secret = new_key(kind)
         command = CreateCredential(
             actor=actor,
             kind=kind,
             name=body.name,
             secret_sha256=sha256_hex(secret),
-            prefix=secret[:PREFIX_CHARS],
+            prefix=shown_prefix(secret),
             tenant_id=body.tenant_id,
             **more,
         )

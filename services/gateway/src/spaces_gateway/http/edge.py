@@ -66,9 +66,9 @@ class Edge:
         self._metrics = EdgeMetrics(metrics)
         self._max_in_flight = max_in_flight
         self._in_flight = 0
-        metrics.gauge("spaces_http_in_flight_count", "HTTP requests being answered").set_function(
-            lambda: self._in_flight
-        )
+        metrics.gauge(
+            "spaces_http_in_flight_requests", "HTTP requests being answered"
+        ).set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection or request."""
