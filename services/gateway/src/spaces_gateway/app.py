@@ -15,6 +15,7 @@ from spaces_contracts.connections import GATEWAY_CLIENT_NAME
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.access import Access
+from spaces_gateway.files.meters import FileMeters
 from spaces_gateway.files.retention import RetentionSweep
 from spaces_gateway.files.signing import FileLinks, random_key
 from spaces_gateway.files.store import FileStore, open_store
@@ -46,7 +47,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
     services, submission = build_services(settings, bus)
     sockets = build_sockets(services)
     services.bus.add_routes(sockets.routes())
-    waits = Waits(services.waiters)
+    waits = Waits(services.waiters, services.metrics)
     clock, loops = services.clock, services.loop_metrics
     sweep = RetentionSweep(services.files, clock, settings.files_keep_days)
     parts: list[Part] = [
@@ -73,8 +74,8 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
         # The bounds of edge and sockets answer first; this one protects the process.
         limit_concurrency=settings.max_connections * 2,
     )
-    # Drained in reverse: sockets say goaway, waiting calls are answered, then the server ends.
-    parts += [server, waits, *sockets.parts()]
+    # Drained in reverse: not ready and waiting calls answered, sockets say goaway, then the server ends.
+    parts += [server, *sockets.parts(), waits]
     return Gateway(services, http, server, parts)
 
 
@@ -87,7 +88,9 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
         )
     access = Access(bus, clock)
     files = FileStore(
-        open_store(settings.files_url or str(settings.files_dir)), settings.max_file_bytes
+        open_store(settings.files_url or str(settings.files_dir)),
+        settings.max_file_bytes,
+        FileMeters(metrics),
     )
     links = FileLinks(_signing_key(settings), clock)
     batches = BatcherMetrics(metrics)

@@ -18,11 +18,13 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import BaseModel, ConfigDict
 
 from spaces_chassis.errors import ProblemError, UnavailableError
+from spaces_chassis.metrics import Metrics
 from spaces_contracts.access import Principal
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import is_id, new_id
 from spaces_contracts.problems import Code
 from spaces_gateway.files.content import HEAD_BYTES, judge, safe_name
+from spaces_gateway.files.meters import FileMeters
 
 # S3 takes no smaller part; two in flight bound the memory of one upload to 10 MiB.
 PART_BYTES = 5 * 1024 * 1024
@@ -64,14 +66,17 @@ class Upload:
 class FileStore:
     """Keeps files. Raises ProblemError: file_not_found, file_too_large, file_type_mismatch, unavailable."""
 
-    def __init__(self, store: ObjectStore, max_bytes: int) -> None:
+    def __init__(
+        self, store: ObjectStore, max_bytes: int, meters: FileMeters | None = None
+    ) -> None:
         self._store = store
+        self._meters = meters or FileMeters(Metrics("files"))
         self.max_bytes = max_bytes
 
     async def save(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredFile:
         """Stores a stream as it comes; nothing is left when it breaks off, is too large or not what it says."""
         file_id = new_id()
-        intake = _Intake(upload, body, self.max_bytes)
+        intake = _Intake(upload, body, self.max_bytes, self._meters)
         head = await intake.read_head()
         name = safe_name(upload.name)
         content = judge(head, upload.media_type, name)
@@ -91,6 +96,7 @@ class FileStore:
             await obstore.put_async(self._store, _meta(file_id), stored.model_dump_json().encode())
         except BaseError as error:
             raise _unavailable(error) from error
+        self._meters.stored[stored.kind].inc()
         return stored
 
     async def find(self, file_id: str) -> StoredFile:
@@ -131,7 +137,7 @@ class FileStore:
             raise _not_found(file.file_id) from None
         except BaseError as error:
             raise _unavailable(error) from error
-        return _chunks(found)
+        return self._chunks(found)
 
     async def remove(self, file_id: str) -> None:
         """Removes a file; it is no error when it is gone."""
@@ -157,6 +163,11 @@ class FileStore:
             count += len(paths)
         return count
 
+    async def _chunks(self, found: "obstore.GetResult") -> AsyncIterator[bytes]:
+        async for chunk in found.stream(min_chunk_size=READ_BYTES):
+            self._meters.sent_bytes.inc(len(chunk))
+            yield bytes(chunk)
+
     async def _put(self, path: str, intake: "_Intake") -> None:
         try:
             await obstore.put_async(
@@ -177,7 +188,10 @@ class FileStore:
 class _Intake:
     """A body on its way in: counted, hashed, and cut off at the limit."""
 
-    def __init__(self, upload: Upload, body: AsyncIterator[bytes], max_bytes: int) -> None:
+    def __init__(
+        self, upload: Upload, body: AsyncIterator[bytes], max_bytes: int, meters: FileMeters
+    ) -> None:
+        self._received = meters.received_bytes
         self._name = safe_name(upload.name)
         self._body = body
         self._max_bytes = max_bytes
@@ -209,6 +223,7 @@ class _Intake:
 
     def _take(self, chunk: bytes) -> None:
         self.size += len(chunk)
+        self._received.inc(len(chunk))
         if self.size > self._max_bytes:
             raise ProblemError.of(
                 Code.FILE_TOO_LARGE,
@@ -245,11 +260,6 @@ def _data(file_id: str) -> str:
 
 def _meta(file_id: str) -> str:
     return f"{_day(file_id)}/{file_id}.json"
-
-
-async def _chunks(found: "obstore.GetResult") -> AsyncIterator[bytes]:
-    async for chunk in found.stream(min_chunk_size=READ_BYTES):
-        yield bytes(chunk)
 
 
 def _not_found(file_id: str) -> ProblemError:

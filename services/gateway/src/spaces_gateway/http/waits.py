@@ -3,6 +3,7 @@
 import asyncio
 
 from spaces_chassis.errors import ProblemError
+from spaces_chassis.metrics import Metrics
 from spaces_contracts.requests import RequestFinished
 from spaces_gateway.waiters import Callbacks, Waiters, Watch
 
@@ -59,10 +60,16 @@ class Waits:
 
     name = "waits"
 
-    def __init__(self, waiters: Waiters) -> None:
+    def __init__(self, waiters: Waiters, metrics: Metrics) -> None:
         self.waiters = waiters
         self.pending: set[asyncio.Future[RequestFinished | None]] = set()
         self.draining = False
+        metrics.gauge(
+            "spaces_waiting_calls", "HTTP calls that wait for a request's end"
+        ).set_function(lambda: len(self.pending))
+        metrics.gauge(
+            "spaces_watched_requests", "Requests that somebody here waits for"
+        ).set_function(lambda: len(self.waiters))
 
     def begin(self, request_id: str) -> Wait:
         """Starts waiting, before the request is submitted."""
