@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces_contracts.connections import LEASE_S
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.worker_socket import (
@@ -27,7 +28,7 @@ from spaces_worker_agent.addresses import (
     without_password,
 )
 from spaces_worker_agent.attempts import Accept, Chunks, Key, Progress, Refuse, Result
-from spaces_worker_agent.backoff import Backoff
+from spaces_worker_agent.backoff import EARLY_CAP_S, EARLY_TRIES, Backoff
 from spaces_worker_agent.death import describe_death
 from spaces_worker_agent.finished import REMEMBER_S, FinishedMemory
 from spaces_worker_agent.gpus import parse_gpus
@@ -155,6 +156,12 @@ def test_the_backoff_stays_within_its_ceiling(tries: int, chance: float, floor: 
     assert waits[0] <= floor + 0.5
     backoff.reset()
     assert backoff.next_s() == 0.5 * chance
+
+
+def test_an_agent_comes_back_within_its_lease_when_its_gateway_restarts() -> None:
+    backoff = Backoff(0.5, 30.0, lambda: 0.999)
+    assert max(backoff.next_s() for _ in range(EARLY_TRIES)) < EARLY_CAP_S < LEASE_S
+    assert backoff.next_s() > EARLY_CAP_S
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,19 @@
-"""How long to wait before the next try: full jitter, so that agents do not come back all at once."""
+"""How long to wait before the next try: full jitter, so that agents do not come back all at once.
+
+The first tries stay close together: a gateway that restarts is back in a second or two, and an agent that comes
+back within its lease of ten seconds goes on with what it runs.
+"""
 
 import random
 from collections.abc import Callable
 
+# Ten tries of at most two seconds: on average they fill the lease.
+EARLY_TRIES = 10
+EARLY_CAP_S = 2.0
+
 
 class Backoff:
-    """Waits uniform in [0, min(cap, first * 2^n)]. Pure but for its source of chance."""
+    """Waits uniform in [0, min(cap, first * 2^n)], capped lower at first. Pure but for its source of chance."""
 
     def __init__(
         self,
@@ -20,7 +28,8 @@ class Backoff:
 
     def next_s(self, at_least_s: float = 0.0) -> float:
         """Seconds to wait; the server's wish is a floor under the jitter."""
-        ceiling = min(self._cap_s, self._first_s * 2.0 ** min(self._tries, 30))
+        cap_s = min(self._cap_s, EARLY_CAP_S) if self._tries < EARLY_TRIES else self._cap_s
+        ceiling = min(cap_s, self._first_s * 2.0 ** min(self._tries, 30))
         self._tries += 1
         return at_least_s + ceiling * self._chance()
 

@@ -39,7 +39,7 @@ from spaces_worker_agent.window import next_batch, window_open
 PROGRESS_EVERY_S = 0.2
 CHUNKS_AGAIN_S = 5.0
 RESULT_AFTER_CHUNKS_S = 2.0
-RESULT_AGAIN_S = 5.0
+RESULT_AGAIN_S = 1.0
 RESULT_AGAIN_MAX_S = 60.0
 # A refused job is offered again at once; the pause keeps an agent that refuses everything from spinning.
 REFUSE_AFTER_S = 1.0
