@@ -20,7 +20,6 @@ from spaces_contracts.access import (
     TenantList,
 )
 from spaces_contracts.identifiers import Name, TenantId
-from spaces_contracts.keys import new_key, shown_prefix
 from spaces_contracts.problems import Code
 from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
