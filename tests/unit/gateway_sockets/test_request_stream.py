@@ -1,138 +1,20 @@
 """A watcher's stream with a bus that loses, delays and repeats: gaps are read again, in time or not at all."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from spaces_chassis.errors import BusUnavailable
-from spaces_chassis.metrics import Metrics
-from spaces_chassis.testing import ManualClock
-from spaces_contracts.client_socket import After
 from spaces_contracts.files import FileRef, InputKind
-from spaces_contracts.requests import RequestEvent, RequestFinished, RequestState, RequestView
-from spaces_gateway.files.signing import FileLinks
-from spaces_gateway.sockets.client_frames import Told
-from spaces_gateway.sockets.fanout import Fanout
+from spaces_contracts.requests import RequestState
 from spaces_gateway.sockets.request_stream import (
     GAP_PAUSE_S,
     GAP_S,
     REPLAY_EVENTS,
-    RequestStream,
-    Sources,
 )
-from spaces_gateway.waiters import Waiters
 from tests.support.eventually import eventually
+from tests.unit.gateway_sockets.stream_world import World, view
 from tests.unit.gateway_sockets.test_stream_merge import NOW, REQUEST, SPACE, chunk, end
-
-
-class Subscription:
-    async def stop(self) -> None: ...
-
-
-class StoredBus:
-    """What is stored, and a switch to have it away."""
-
-    def __init__(self) -> None:
-        self.stored: list[RequestEvent] = []
-        self.away = False
-        self.reads: list[int] = []
-        self.requests: dict[str, RequestView] = {}
-
-    async def replay(self, subject: str, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
-        assert subject == f"evt.{SPACE}.{REQUEST}"
-        self.reads.append(after_seq)
-        await asyncio.sleep(0)
-        if self.away:
-            raise BusUnavailable("away")
-        found = [(seq, e.encode()) for seq, e in enumerate(self.stored, 1) if seq > after_seq]
-        return found[:limit]
-
-    async def subscribe(self, route: object, subject: str) -> Subscription:
-        return Subscription()
-
-
-class Audience:
-    def __init__(self) -> None:
-        self.told: list[Told] = []
-        self.open = asyncio.Event()
-        self.open.set()
-
-    def tell(self, message: Told) -> None:
-        self.told.append(message)
-
-    async def room(self) -> None:
-        await self.open.wait()
-
-    @property
-    def kinds(self) -> list[str]:
-        return [message.type for message in self.told if message.type != "status"]
-
-
-class NoHints:
-    def __init__(self) -> None:
-        self.queued = 0
-
-    def add(self, space_id: str, stream: RequestStream) -> None:
-        self.queued += 1
-
-    def remove(self, space_id: str, stream: RequestStream) -> None:
-        self.queued -= 1
-
-
-class World:
-    """One stream and everything around it."""
-
-    def __init__(self) -> None:
-        self.bus = StoredBus()
-        self.clock = ManualClock()
-        self.waiters = Waiters(self.bus, self.clock, "g" * 26)  # type: ignore[arg-type]  # as far as streams use it
-        self.fanout = Fanout(self.bus, self.waiters, Metrics("test"))  # type: ignore[arg-type]
-        self.hints = NoHints()
-        self.audience = Audience()
-        self.over = 0
-        self.looked_up: list[str] = []
-
-        async def look_up(request_ids: list[str]) -> None:
-            self.looked_up += request_ids
-
-        self.waiters.look_up = look_up  # type: ignore[method-assign,assignment]
-        links = FileLinks(b"k" * 32, self.clock)
-        sources = Sources(self.bus, self.clock, self.waiters, self.fanout, self.hints, links)  # type: ignore[arg-type]
-        self.stream = RequestStream(sources, REQUEST, self.audience, self._over, After())
-
-    def _over(self, _stream: RequestStream) -> None:
-        self.over += 1
-
-    def live(self, event: RequestEvent) -> None:
-        for listener in self.fanout.events._channels[f"evt.{SPACE}.{REQUEST}"].listeners:
-            listener(event)
-
-    def finish(self, event: RequestFinished) -> None:
-        self.waiters.finished(event)
-
-    async def turn(self, seconds: float) -> None:
-        """Lets time pass in the steps that a gap is looked at in."""
-        for _ in range(round(seconds / GAP_PAUSE_S) + 1):
-            for _ in range(6):
-                await asyncio.sleep(0)
-            self.clock.forward(GAP_PAUSE_S)
-        for _ in range(6):
-            await asyncio.sleep(0)
-
-
-def view(state: RequestState = RequestState.RUNNING, **fields: object) -> RequestView:
-    base = {
-        "request_id": REQUEST,
-        "space_id": SPACE,
-        "tenant_id": "t" * 26,
-        "principal_id": "p" * 26,
-        "state": state,
-        "attempt": 1,
-        "created_at": NOW,
-    }
-    return RequestView.model_validate({**base, **fields})
 
 
 @pytest.fixture
@@ -221,11 +103,11 @@ async def test_a_bus_that_is_away_ends_a_finished_request_without_its_chunks(wor
 async def test_what_comes_live_while_a_replay_waits_for_its_reader_goes_behind_it(
     world: World,
 ) -> None:
-    world.bus.stored = [chunk(1, n) for n in range(1, REPLAY_EVENTS + 10)]
+    last = 10
+    world.bus.stored = [chunk(1, n) for n in range(1, last)]
     world.audience.open.clear()
     await world.stream.open_known(view())
     await eventually(lambda: world.bus.reads)
-    last = REPLAY_EVENTS + 10
     await world.turn(0)
     world.bus.stored.append(chunk(1, last))
     world.live(chunk(1, last))
@@ -237,6 +119,15 @@ async def test_what_comes_live_while_a_replay_waits_for_its_reader_goes_behind_i
     positions = [told.position for told in world.audience.told if told.type == "chunk"]
     assert positions[-1] == f"1:{last}"
     assert positions == sorted(positions, key=lambda p: int(p.split(":")[1]))
+
+
+async def test_a_replay_of_many_events_is_read_in_parts(world: World) -> None:
+    total = 2 * REPLAY_EVENTS + 5
+    world.bus.stored = [chunk(1, n) for n in range(1, total + 1)]
+    await world.stream.open_known(view(RequestState.SUCCEEDED, last_n=total, finished_at=NOW))
+    await eventually(lambda: world.over)
+    assert world.bus.reads == [0, REPLAY_EVENTS, 2 * REPLAY_EVENTS]
+    assert world.audience.told[-2].position == f"1:{total}"
 
 
 async def test_a_request_may_have_ended_between_the_look_and_the_subscription(
