@@ -14,7 +14,7 @@ CREATE FUNCTION scheduler.submit_many(
     route text, payload bytea, files bytea, upload_url text, remaining_ms bigint
 )
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -26,7 +26,7 @@ $$;
 -- A space was deleted: nothing new enters, what runs is asked to stop. The mass-change loop ends what is queued.
 CREATE FUNCTION scheduler.lane_close(p_space_id text) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM scheduler.lock_lanes(ARRAY[p_space_id]);
@@ -45,10 +45,11 @@ CREATE FUNCTION scheduler.attach(p_space_id text, p_connection_id text, p_instan
     p_slots int, p_in_flight jsonb, p_supersedes text[])
 RETURNS TABLE (kind text, request_id text, attempt int)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    c_queued CONSTANT text := 'queued';
     v_now timestamptz;
     v_row record;
     v_told text[] := '{}';
@@ -65,7 +66,7 @@ BEGIN
     END IF;
     UPDATE scheduler.connection c SET live = false, ended_at = clock_timestamp()
     WHERE c.connection_id = ANY (p_supersedes) AND c.space_id = p_space_id
-      AND c.connection_id <> p_connection_id AND c.live;
+      AND c.connection_id <> p_connection_id AND c.ended_at IS NULL;
     FOR v_row IN
         SELECT e.request_id, e.attempt, r.state, r.cancel_requested_at,
                a.instance_id = p_instance_id AND r.attempt = e.attempt
@@ -87,7 +88,7 @@ BEGIN
             UPDATE scheduler.request r
             SET state = 'running',
                 due_at = least(r.total_due_at, v_now + make_interval(secs => r.run_timeout_s))
-            WHERE r.request_id = v_row.request_id AND r.state = 'queued';
+            WHERE r.request_id = v_row.request_id AND r.state = c_queued;
             UPDATE scheduler.lane l SET queued = l.queued - 1, running = l.running + 1
             WHERE l.space_id = p_space_id;
         ELSIF v_row.cancel_requested_at IS NOT NULL THEN
@@ -102,7 +103,7 @@ END $$;
 -- Connections ended: what they ran is queued again or ends, and others get it.
 CREATE FUNCTION scheduler.detach(p_connection_ids text[]) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_space_ids text[];
@@ -112,7 +113,7 @@ BEGIN
     FROM scheduler.connection c WHERE c.connection_id = ANY (p_connection_ids);
     PERFORM scheduler.lock_lanes(v_space_ids);
     UPDATE scheduler.connection c SET live = false, ended_at = clock_timestamp()
-    WHERE c.connection_id = ANY (p_connection_ids) AND c.live;
+    WHERE c.connection_id = ANY (p_connection_ids) AND c.ended_at IS NULL;
     RETURN QUERY SELECT unnest(scheduler.lose(p_connection_ids));
     FOREACH v_space_id IN ARRAY coalesce(v_space_ids, '{}') LOOP
         RETURN QUERY SELECT unnest(scheduler.claim(v_space_id));
@@ -122,7 +123,7 @@ END $$;
 -- The connection finishes what it has and gets nothing more.
 CREATE FUNCTION scheduler.connection_drain(p_connection_id text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM scheduler.lock_lanes(ARRAY(

@@ -14,7 +14,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE scheduler.assignment a SET stop_asked_at = scheduler.deadline_clock()
-    WHERE a.request_id = p_request_id AND a.released_at IS NULL;
+    FROM scheduler.request r
+    WHERE r.request_id = p_request_id AND a.request_id = r.request_id AND a.attempt = r.attempt;
     RETURN true;
 END $$;
 
@@ -22,7 +23,7 @@ END $$;
 -- differ, the clock stepped, and nothing expires before that is put right.
 CREATE FUNCTION scheduler.expire_step(p_expected timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_now timestamptz;
@@ -62,7 +63,7 @@ END $$;
 -- running -> cancelled, when the worker did not confirm within 5 seconds.
 CREATE FUNCTION scheduler.force_cancel_step(p_expected timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_before timestamptz;
@@ -93,7 +94,7 @@ END $$;
 -- Requests that ended while their worker still holds the slot: it is asked once more to stop.
 CREATE FUNCTION scheduler.stop_again_step() RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_now timestamptz := scheduler.deadline_clock();
@@ -115,7 +116,7 @@ END $$;
 -- queued -> cancelled, in spaces that were disabled or deleted.
 CREATE FUNCTION scheduler.mass_change_step() RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_space_id text;
@@ -145,7 +146,7 @@ END $$;
 -- Connections whose pause after a refusal is over are given work again.
 CREATE FUNCTION scheduler.resume_step() RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_now timestamptz := scheduler.deadline_clock();
@@ -169,7 +170,7 @@ END $$;
 -- is free (`claim`). A healthy system has neither.
 CREATE FUNCTION scheduler.repair_step() RETURNS TABLE (kind text, request_id text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -183,9 +184,9 @@ BEGIN
     RETURN QUERY
         WITH lost AS (
             SELECT a.request_id, a.attempt FROM scheduler.assignment a
-            JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.live
-            JOIN scheduler.request r
-                ON r.request_id = a.request_id AND r.attempt = a.attempt AND r.state = 'running'
+            JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.ended_at IS NULL
+            JOIN scheduler.request r ON r.request_id = a.request_id AND r.attempt = a.attempt
+                AND r.finished_at IS NULL AND r.state <> 'queued'
             WHERE a.accepted_at IS NULL AND a.released_at IS NULL AND a.offered_at <= v_before
               AND r.cancel_requested_at IS NULL
             ORDER BY a.offered_at LIMIT 500 FOR NO KEY UPDATE OF a SKIP LOCKED
@@ -225,7 +226,7 @@ END $$;
 -- Forgets what is of no use any more: idempotency keys after a day, connections a day after their end.
 CREATE FUNCTION scheduler.forget_step() RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_forgotten int;

@@ -8,7 +8,7 @@ CREATE FUNCTION scheduler.truth(p_request_ids text[]) RETURNS TABLE (
     send boolean, stop boolean, held_attempt int, connection_id text, route text, payload bytea, files bytea,
     upload_url text, remaining_ms bigint, queue_size int, running int)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT r.request_id, r.space_id, r.state, r.attempt, r.created_at, r.started_at, r.finished_at, r.notify,
            t.output, t.output_files, t.error, coalesce(t.last_n, 0), t.processing_time_seconds,
@@ -26,9 +26,9 @@ AS $$
     LEFT JOIN scheduler.result t ON t.request_id = r.request_id
     LEFT JOIN LATERAL (
         SELECT h.* FROM scheduler.assignment h
-        WHERE h.request_id = r.request_id AND h.released_at IS NULL ORDER BY h.attempt DESC LIMIT 1
-    ) a ON true
-    LEFT JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.live
+        WHERE h.request_id = r.request_id ORDER BY h.attempt DESC LIMIT 1  -- older ones are released
+    ) a ON a.released_at IS NOT DISTINCT FROM NULL::timestamptz
+    LEFT JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.ended_at IS NULL
     CROSS JOIN LATERAL (
         SELECT r.state = 'running' AND a.attempt IS NOT DISTINCT FROM r.attempt AND a.accepted_at IS NULL
                AND r.cancel_requested_at IS NULL AS yes
@@ -39,12 +39,30 @@ $$;
 CREATE FUNCTION scheduler.queues(p_space_ids text[]) RETURNS TABLE (
     space_id text, queue_size int, running int, slots int, free int, connected boolean, mean_run_s float8)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT l.space_id, l.queued, l.running, s.slots, s.free, s.connections > 0, l.mean_run_s
     FROM scheduler.lane l CROSS JOIN LATERAL scheduler.lane_slots(l.space_id) s
     WHERE l.space_id = ANY (p_space_ids) AND l.closed_at IS NULL
 $$;
+
+-- Plans are made once, maybe on empty tables, and kept. With these settings there is only one kind to choose:
+-- rows found through an index, joined one by one.
+DO $$
+DECLARE
+    v_function regprocedure;
+    v_setting text;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = 'scheduler'::regnamespace AND p.prosecdef
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', v_function);
+        FOREACH v_setting IN ARRAY ARRAY['seqscan', 'hashjoin', 'mergejoin', 'material'] LOOP
+            EXECUTE format('ALTER FUNCTION %s SET enable_%s = off', v_function, v_setting);
+        END LOOP;
+    END LOOP;
+END $$;
 
 -- Functions are for those who are named, not for everybody.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA scheduler FROM PUBLIC;
