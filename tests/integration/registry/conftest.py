@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from spaces_chassis.bus import Bus, on
 from spaces_chassis.errors import ProblemError
 from spaces_chassis.lifecycle import Loop, Part
-from spaces_chassis.migrate import migrate
 from spaces_chassis.settings import BusSettings
 from spaces_chassis.testing import ManualClock, Signal
 from spaces_contracts.access import Authenticate, CreateCredential, Principal, PrincipalKind
@@ -42,16 +41,7 @@ M = TypeVar("M", bound=Message)
 
 
 @pytest.fixture
-async def migrated(database_url: str) -> str:
-    """The migrator's address of a database with both services' tables."""
-    await migrate(database_url, package="spaces_scheduler", schema="scheduler")
-    await migrate(database_url, package="spaces_registry", schema="registry")
-    return database_url
-
-
-@pytest.fixture
 def settings(
-    migrated: str,
     postgres_server: RunningPostgres,
     database: str,
     nats_server: RunningNats,
@@ -95,9 +85,9 @@ async def registry(settings: RegistrySettings) -> AsyncIterator[Registry]:
 
 
 @pytest.fixture
-async def tables(migrated: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def tables(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """The database behind the registry's back."""
-    connection = await asyncpg.connect(migrated)
+    connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
 

@@ -28,7 +28,6 @@ COMMAND = str(Path(sys.executable).with_name("spaces-registry"))
 
 @pytest.fixture
 def environ(
-    migrated: str,
     nats_server: RunningNats,
     postgres_server: RunningPostgres,
     database: str,
@@ -174,11 +173,13 @@ async def test_it_does_not_run_on_older_tables(environ: dict[str, str], tables: 
 
 
 async def test_migrate_brings_the_tables_up_to_date(
-    environ: dict[str, str], migrated: str, tables: Tables
+    environ: dict[str, str], database_url: str, tables: Tables
 ) -> None:
     await tables.execute("DROP SCHEMA registry CASCADE")
     await tables.execute("DELETE FROM spaces_migration.applied WHERE schema = 'registry'")
-    status, _, err = await finished("migrate", environ=environ | {"SPACES_POSTGRES_URL": migrated})
+    status, _, err = await finished(
+        "migrate", environ=environ | {"SPACES_POSTGRES_URL": database_url}
+    )
     assert (status, "0004_sessions.sql" in err) == (0, True)
     assert await tables.fetchval("SELECT count(*) FROM registry.tenant") == 1
 
