@@ -29,7 +29,16 @@ PURE = {
         "sockets/worker_session",
     ],
     "spaces_registry": ["seats", "naming", "leases"],
-    "spaces_worker_agent": ["attempts"],
+    "spaces_worker_agent": [
+        "attempts",
+        "finished",
+        "journal",
+        "membership",
+        "session",
+        "stored_chunks",
+        "window",
+        "wire",
+    ],
     "spaces_client": ["resume", "retry"],
 }
 EDGES = {"asyncio", "nats", "asyncpg", "spaces_chassis", "socket", "threading", "time"}
