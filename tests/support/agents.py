@@ -54,9 +54,10 @@ async def agents(
         spaces: tuple[str, ...] = ("demo",),
         spool: Path | None = None,
         grace_s: float = 0.2,
+        takeover: bool = False,
     ) -> Agent:
         engine = await start_engine(name, spool or folder / "spool", origin, slots, grace_s)
-        agent = run_engine(engine, make_link(), spaces, slots)
+        agent = run_engine(engine, make_link(), spaces, slots, takeover)
         running.append(agent)
         return agent
 
@@ -82,7 +83,9 @@ async def start_engine(name: str, spool: Path, origin: str, slots: int, grace_s:
     return engine
 
 
-def run_engine(engine: Engine, link: Link, spaces: tuple[str, ...], slots: int) -> Agent:
+def run_engine(
+    engine: Engine, link: Link, spaces: tuple[str, ...], slots: int, takeover: bool = False
+) -> Agent:
     """Wires what app.py wires."""
     identity = engine.spool.identity
 
@@ -95,6 +98,7 @@ def run_engine(engine: Engine, link: Link, spaces: tuple[str, ...], slots: int) 
             secret=identity.secret,
             agent=AgentInfo(version="1"),
             in_flight=tuple(engine.session.in_flight()),
+            takeover=takeover,
         )
 
     backoff = Backoff(first_s=0.01, cap_s=0.05)

@@ -262,3 +262,10 @@ def wide(_request: Request) -> Iterator[str]:
     """Chunks of characters that take four bytes each."""
     for _ in range(40):
         yield "\U0001d11e" * 20_000
+
+
+def many_files(request: Request) -> dict[str, Any]:
+    """Output that fits by itself, but not with its files."""
+    out = request.work_dir / "out"
+    out.touch()
+    return {"text": "x" * 1_040_000, "files": [OutputFile(out)] * 40}

@@ -161,6 +161,15 @@ async def test_an_upload_that_is_refused_fails_the_request(
     assert "copy.txt was refused by the gateway: HTTP 413" in result["error"]["message"]
 
 
+async def test_a_list_of_files_that_fills_a_frame_fails_the_request(
+    gateway: FakeGateway, start_agent: StartAgent, files: FileServer
+) -> None:
+    await start_agent("many_files")
+    result = await given_back(gateway, {})
+    assert result["error"]["code"] == "output_too_large"
+    assert "the list of its 40 files" in result["error"]["message"]
+
+
 async def test_a_file_that_does_not_exist_is_told(
     gateway: FakeGateway, start_agent: StartAgent, files: FileServer
 ) -> None:

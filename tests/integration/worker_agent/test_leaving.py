@@ -102,6 +102,46 @@ async def test_a_kick_with_retry_is_a_reconnect(
     await (await gateway.visit()).admit()
 
 
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (Code.MALFORMED_FRAME, Exit.UNSUPPORTED_PROTOCOL),
+        (Code.UNKNOWN_FRAME_TYPE, Exit.UNSUPPORTED_PROTOCOL),
+        (Code.UNAUTHENTICATED, Exit.TOKEN_INVALID),
+    ],
+)
+async def test_a_registration_that_is_not_understood_ends_the_agent(
+    gateway: FakeGateway, start_agent: StartAgent, code: Code, exit_code: Exit
+) -> None:
+    agent = await start_agent()
+    visit = await gateway.visit()
+    await visit.next("register")
+    await visit.send(type="error", code=code, message="What is `slots`?")
+    left = await agent.leave()
+    assert left.exit_code is exit_code
+    assert "What is `slots`?" in str(left)
+
+
+async def test_an_error_about_a_frame_later_on_ends_nothing(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    await start_agent()
+    visit = await gateway.admitted()
+    await visit.send(type="error", code=Code.UNKNOWN_FRAME_TYPE, message="no")
+    await visit.job()
+    assert (await visit.result())["status"] == "succeeded"
+
+
+async def test_a_takeover_is_for_the_first_registration_only(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    await start_agent(takeover=True)
+    visit = await gateway.visit()
+    assert (await visit.admit())["takeover"] is True
+    visit.cut()
+    assert (await (await gateway.visit()).admit())["takeover"] is False
+
+
 async def test_a_drain_by_the_operator_finishes_and_leaves(
     gateway: FakeGateway, start_agent: StartAgent, tmp_path: Path
 ) -> None:

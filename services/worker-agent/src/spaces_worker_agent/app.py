@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,9 @@ async def run_agent(plan: Plan, watcher: Watcher | None = None) -> Leave:
         return leave
     except TargetError as error:
         return Leave(Exit.HANDLER_NOT_FOUND, str(error))
-    work_root = Path(tempfile.mkdtemp(prefix="spaces-worker-"))
+    # In the locked directory, so that what a killed agent left behind is found and removed.
+    work_root = spool.directory / "work"
+    await asyncio.to_thread(shutil.rmtree, work_root, ignore_errors=True)
     transfers: Transfers | None = None
     try:
         transfers, link = _connections(settings, token)

@@ -33,6 +33,7 @@ from spaces_worker_agent.session import Session
 from spaces_worker_agent.slot import HandlerCommand
 from spaces_worker_agent.spool import Spool
 from spaces_worker_agent.watching import Watcher
+from spaces_worker_agent.wire import fits
 
 log = structlog.get_logger()
 
@@ -228,10 +229,13 @@ class Engine:
             output_files=files,
             processing_time_seconds=round(0.0 if started_at is None else now - started_at, 6),
         )
+        if ending.code is None and not fits(result):
+            text = f"The output and the list of its {len(files)} files do not fit into 1 MiB."
+            ending = Ending(code=Code.OUTPUT_TOO_LARGE, message=text)
         if ending.code is not None:
-            message = self.redact(ending.message)
+            problem = Problem(code=ending.code, message=self.redact(ending.message))
             result = replace(
-                result, output_json=None, error=Problem(code=ending.code, message=message)
+                result, status="failed", output_json=None, output_files=(), error=problem
             )
         self._apply(self.session.finished(result, now))
         self.settled.set()

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from spaces_contracts.problems import Problem
+from spaces_contracts.frames import ErrorFrame
+from spaces_contracts.problems import Code, Problem
 from spaces_contracts.worker_socket import Registered, RegisterError
 from spaces_worker_agent.exits import Leave, worth_a_retry
 
@@ -61,6 +62,15 @@ class Membership:
             raise Leave.because(problem, space)
         self._forget(space)
         return self._verdict()
+
+    def complained(self, frame: ErrorFrame) -> None:
+        """The gateway reports an error. Raises Leave when that is its answer to our registration."""
+        if self._served or worth_a_retry(frame.code, retry=frame.retry):
+            return
+        code, text = frame.code, frame.message
+        if code in (Code.MALFORMED_FRAME, Code.UNKNOWN_FRAME_TYPE):
+            code, text = Code.UNSUPPORTED_PROTOCOL, f"Our registration was not understood: {text}"
+        raise Leave.because(Problem(code=code, message=text))
 
     def ended(self, connection_id: str, problem: Problem, *, retry: bool) -> Retry | str:
         """A connection was ended by the server: come back, or go on without that space (its id).

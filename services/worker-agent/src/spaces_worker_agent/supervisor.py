@@ -194,6 +194,7 @@ class Supervisor:
             raise LinkDown("the gateway is going away", frame.reconnect_after_s)
         elif isinstance(frame, ErrorFrame):
             log.warning("gateway_reports", code=frame.code, message=frame.message, ref=frame.ref)
+            self._members.complained(frame)
             key = frame.request_id
             if key is not None:
                 self._engine.apply(self._session.not_taken(key, frame.code, frame.message))

@@ -2,8 +2,16 @@
 
 import json
 
+from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_contracts.worker_socket import Accepted, InferenceProgress, Refused
 from spaces_worker_agent.attempts import Accept, Chunks, Key, Outgoing, Progress, Refuse, Result
+
+
+def fits(result: Result) -> bool:
+    """Whether a result fits into one frame; its output alone was measured before, its files were not."""
+    if not result.output_files:
+        return True
+    return len(encode(result).encode()) <= MAX_FRAME_BYTES
 
 
 def encode(item: Outgoing) -> str:
