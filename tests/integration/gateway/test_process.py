@@ -86,6 +86,20 @@ async def test_sigterm_answers_who_waits_and_ends_well(process: Process) -> None
     assert await asyncio.wait_for(process.process.wait(), 10) == 0
 
 
+async def test_sigterm_ends_event_streams(process: Process) -> None:
+    process.backends.add_space("poems")
+    async with httpx2.AsyncClient(base_url=process.url, headers=USER, trust_env=False) as client:
+        submitted = await client.post("/api/spaces/poems/requests", json={"prompt": "hi"})
+        path = f"/api/requests/{submitted.json()['request_id']}/events"
+        async with client.stream("GET", path) as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "event: status"
+            process.process.send_signal(signal.SIGTERM)
+            rest = [line async for line in lines]
+    assert "event: finished" not in rest
+    assert await asyncio.wait_for(process.process.wait(), 8) == 0
+
+
 async def test_a_client_that_leaves_while_uploading_is_no_error(process: Process) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(process.url).port)
     head = "POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-secret\r\n"

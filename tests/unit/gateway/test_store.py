@@ -132,6 +132,15 @@ async def test_the_sweep_removes_days_that_are_over_and_no_other(under: ObjectSt
     assert await nothing_is_left(under)
 
 
+async def test_the_sweep_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
+    day = tmp_path / "2026-01-01"
+    day.mkdir()
+    (day / f"{new_id()}.data#1").write_bytes(b"half")
+    store = FileStore(open_store(str(tmp_path)), 10**8)
+    await RetentionSweep(store, ManualClock(datetime.now(UTC)), keep_days=7).step()
+    assert await store.days() == []
+
+
 @given(st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=20, max_size=32))
 def test_any_id_has_a_day(file_id: str) -> None:
     assert date.fromisoformat(_day(file_id)).isoformat() == _day(file_id)

@@ -6,6 +6,7 @@ file's id, so that old ones are found without looking at young ones.
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -161,6 +162,10 @@ class FileStore:
             paths = [entry["path"] for entry in page]
             await obstore.delete_async(self._store, paths)
             count += len(paths)
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            # What a killed process had half written is not listed; here it lies in the day's directory.
+            folder = Path(self._store.prefix) / day.isoformat()
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return count
 
     async def _chunks(self, found: "obstore.GetResult") -> AsyncIterator[bytes]:
