@@ -149,3 +149,17 @@ def test_the_refusal_says_how_many_are_there() -> None:
     assert one.problem.message == "The space already has a worker connected"
     assert isinstance(two, Refusal)
     assert two.problem.message == "The space already has 2 workers connected"
+
+
+def test_who_is_far_above_a_shrunken_room_is_not_taken_over_even_while_leaving() -> None:
+    room = [seat(0, "a"), seat(1, "b", leaving=True), seat(3, "c", leaving=True)]
+    assert choose_seat(Claim("new", "d", "s1", takeover=True), room, 1) == Place(0, ("c0",))
+
+
+def test_ids_are_compared_and_not_ordered() -> None:
+    for connection_id in ("a", "z"):
+        assert choose_seat(Claim(connection_id, "d", "s1"), [seat(0, "a")], 2) == Place(1)
+
+
+def test_a_connection_stays_unless_it_is_said_to_leave() -> None:
+    assert not Seated("c0", 0, 1, "a", "s1").leaving
