@@ -238,7 +238,7 @@ async def test_a_request_of_another_tenant_does_not_exist(
     await client.send("subscribe", ref="s", request_id=request.request_id)
     refused = await client.frame("error")
     assert (refused["code"], refused["ref"]) == ("request_not_found", "s")
-    assert refused["message"] == f"There is no request {request.request_id}."
+    assert refused["message"] == f"There is no request {request.request_id!r}."
 
 
 async def test_subscribing_to_what_was_just_submitted_goes_on_without_a_second_look(

@@ -52,7 +52,9 @@ class Questions:
     async def cancel(self, command: CancelRequest) -> RequestReply:
         """Raises request_not_found."""
         if not await self._store.cancel(command.request_id, command.tenant_id):
-            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"No request {command.request_id!r}")
+            raise ProblemError.of(
+                Code.REQUEST_NOT_FOUND, f"There is no request {command.request_id!r}."
+            )
         await self._announcer.now([command.request_id])
         (view,) = await self._store.get([command.request_id], None)
         return RequestReply(request=view)

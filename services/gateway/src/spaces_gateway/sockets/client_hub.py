@@ -42,7 +42,7 @@ class ClientHub:
         """A request as this actor may see it. Problems: request_not_found, unavailable."""
         view = await self._views.add(request_id)
         if view is None or not may_see(actor, view):
-            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id}.")
+            raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id!r}.")
         return view
 
     async def _read(self, request_ids: list[str]) -> Sequence[RequestView | None]:
