@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
+import pytest
 
 from spaces_chassis.bus import Bus, Subscription, on
 from spaces_chassis.bus.routes import Delivery, Route
+from spaces_chassis.errors import ProblemError
 from spaces_chassis.testing import Signal
 from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.message import Command
+from spaces_contracts.problems import Problem
 from spaces_contracts.requests import (
     Announce,
     CancelJob,
@@ -315,9 +319,13 @@ class World:
         """A worker that attached; the registry announced what it was given."""
         worker = Worker(self.bus, space_id)
         if listens:
-            self._subscriptions += await worker.listen()
+            await self.listen(worker)
         await self.attach(worker, slots=slots)
         return worker
+
+    async def listen(self, worker: Worker) -> None:
+        """The worker hears what is sent to its connection."""
+        self._subscriptions += await worker.listen()
 
     async def attach(self, worker: Worker, *, slots: int = 1, **more: Any) -> list[Any]:
         rows = await self.lanes.attach(
@@ -344,6 +352,12 @@ class World:
     async def submit(self, space_id: str, **fields: Any) -> SubmitVerdict:
         (verdict,) = await self.submit_all(new_request(space_id, **fields))
         return verdict
+
+    async def refused(self, command: Command[Any]) -> Problem:
+        """The problem that a command is answered with."""
+        with pytest.raises(ProblemError) as error:
+            await self.bus.request(command)
+        return error.value.problem
 
     async def get(self, request_id: str) -> RequestView:
         (view,) = (await self.bus.request(GetRequests(request_ids=[request_id]))).requests

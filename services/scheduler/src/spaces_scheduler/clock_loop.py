@@ -19,19 +19,19 @@ class ClockLoop:
 
     def __init__(self, store: UpkeepStore, clock: Clock, meters: Meters) -> None:
         self._store = store
-        self._clock = clock
+        self.monotonic = clock.monotonic
         self._meters = meters
         self._last: Reading | None = None
 
     def expected(self) -> datetime | None:
         """The database's wall clock now, if it did not step; None before the first reading."""
-        return None if self._last is None else self._last.wall_at(self._clock.monotonic())
+        return None if self._last is None else self._last.wall_at(self.monotonic())
 
     async def step(self) -> float | None:
         """The step that was seen, in seconds."""
-        before = self._clock.monotonic()
+        before = self.monotonic()
         wall, generation = await self._store.wall_clock()
-        after = self._clock.monotonic()
+        after = self.monotonic()
         if after - before > SLOW_READING_S:
             return None
         now = Reading(wall, (before + after) / 2, generation)

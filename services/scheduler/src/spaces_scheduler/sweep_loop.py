@@ -33,7 +33,7 @@ class SweepLoop:
         self._clock = clock
         self._bus = bus
         self._database = database
-        self._grace_s = grace_s
+        self.grace_s = grace_s
 
     async def step(self) -> int:
         """How many requests were changed."""
@@ -49,7 +49,7 @@ class SweepLoop:
 
     def _rested(self) -> bool:
         up_s = min(self._bus.connected_for_s, self._database.connected_for_s)
-        return up_s >= self._grace_s
+        return up_s >= self.grace_s
 
     async def _expire(self, expected: datetime) -> int:
         changed = await self._drained(lambda: self._store.expire(expected))
