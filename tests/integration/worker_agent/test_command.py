@@ -224,6 +224,25 @@ async def test_a_wrong_handler_is_told_at_the_start(
     assert gateway.visits == []
 
 
+async def test_one_broken_handler_of_many_ends_all(run: Runner, gateway: FakeGateway) -> None:
+    flags = [*served(run, gateway), "--slots", "5"]
+    code, err = await run.fails("run", f"{HANDLERS}:Unloadable", *flags)
+    assert code == Exit.HANDLER_LOAD_FAILED
+    assert "weights are missing" in err
+
+
+async def test_a_file_beside_the_handler_replaces_nothing_of_pythons(
+    run: Runner, gateway: FakeGateway
+) -> None:
+    for name in ("queue", "json", "asyncio", "socket"):
+        (run.folder / f"{name}.py").write_text("raise RuntimeError('imported')\n")
+    (run.folder / "mine.py").write_text("def handler(request):\n    return 1\n")
+    async with run("run", "mine.py", *served(run, gateway)):
+        visit = await gateway.admitted()
+        await visit.job()
+        assert (await visit.result())["output"] == 1
+
+
 async def test_a_module_that_does_not_import_is_told_with_its_error(
     run: Runner, gateway: FakeGateway
 ) -> None:

@@ -1,6 +1,7 @@
 """Handlers that fail, die, block or ignore: the agent lives on and says what happened."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -347,3 +348,31 @@ async def test_a_full_disk_refuses_new_jobs_until_it_has_room(
     await eventually(lambda: not agent.engine.spool.problem)
     await visit.job()
     assert (await visit.result())["status"] == "succeeded"
+
+
+async def test_a_handler_that_dies_while_idle_is_replaced_unnoticed(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    agent = await start_agent()
+    visit = await gateway.admitted()
+    (pid,) = agent.engine.pool.pids
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: pid not in agent.engine.pool.pids)
+    await visit.job()
+    result = await visit.result()
+    assert result["status"] == "succeeded"
+    assert result["output"]["pid"] != pid
+
+
+async def test_jobs_that_meet_dying_handlers_end_one_way_or_the_other(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    agent = await start_agent(slots=2)
+    visit = await gateway.admitted()
+    for _ in range(6):
+        for pid in agent.engine.pool.pids:
+            os.kill(pid, signal.SIGKILL)
+        await visit.job()
+        result = await visit.result()
+        assert result["status"] == "succeeded" or result["error"]["code"] == "handler_crashed"
+    assert not agent.left.done()

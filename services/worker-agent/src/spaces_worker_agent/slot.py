@@ -158,6 +158,8 @@ class Slot:
         reader = await self._spawn()
         process = self._process
         assert process is not None
+        if self._closing.is_set():  # while it was being started
+            self._signal(signal.SIGKILL)
         watch = asyncio.create_task(self._end_group(process))
         broken: Broken | None = None
         ready = False
@@ -175,11 +177,11 @@ class Slot:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the process has ended, or closes its pipe on the way out
         finally:
+            self._user.slot_gone(self)  # first of all: nobody may give it a job any more
             await self._bury(process)
             watch.cancel()
             for pipe in self._outputs:
                 await pipe.close(TERM_TO_KILL_S)
-        self._user.slot_gone(self)
         oom = out_of_memory_kills() > kills_before
         text = describe_death(process.returncode, out_of_memory=oom)
         if not self._closing.is_set() and broken is None:
@@ -196,7 +198,8 @@ class Slot:
             # Small, so that a handler that yields faster than its client reads soon feels it.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE_BYTES)
         environment = {**self._command.environment, "PYTHONUNBUFFERED": "1"}
-        arguments = ["-m", "spaces_worker_agent.handler_process"]
+        # -P: a file of the user's called queue.py must not replace Python's.
+        arguments = ["-P", "-m", "spaces_worker_agent.handler_process"]
         arguments += [str(theirs.fileno()), str(os.getpid()), self._command.target]
         self._outputs = [OutputPipe(), OutputPipe()]
         with theirs:
