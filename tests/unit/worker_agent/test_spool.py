@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,6 +198,32 @@ async def test_what_is_written_reaches_the_disk(
     await asyncio.wait_for(synced.wait(), 5)
     flushing.cancel()
     await asyncio.gather(flushing, return_exceptions=True)
+
+
+async def test_a_journal_that_is_replaced_while_it_is_synced_is_no_error(
+    tmp_path: Path, opened: list[Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spaces_worker_agent.spool.COMPACT_BYTES", 0)
+    spool, memory, _ = reopen(tmp_path, opened)
+    loop = asyncio.get_running_loop()
+    began, replaced, synced = asyncio.Event(), threading.Event(), asyncio.Event()
+
+    def slow(fd: int) -> None:
+        loop.call_soon_threadsafe(began.set)
+        replaced.wait(5)
+        os.fsync(fd)
+        loop.call_soon_threadsafe(synced.set)
+
+    monkeypatch.setattr("spaces_worker_agent.spool.SYNC", slow)
+    flushing = asyncio.create_task(spool.flush_forever())
+    spool.keep(result(1))
+    await asyncio.wait_for(began.wait(), 5)
+    spool.retry(memory, 1000.0)
+    replaced.set()
+    await asyncio.wait_for(synced.wait(), 5)
+    flushing.cancel()
+    await asyncio.gather(flushing, return_exceptions=True)
+    assert spool.problem is None
 
 
 def test_the_default_directory_depends_on_gateway_and_spaces() -> None:

@@ -169,7 +169,8 @@ class Spool:
             await self._dirty.wait()
             self._dirty.clear()
             try:
-                await asyncio.to_thread(_sync, self._fd)
+                # A copy: the journal may be replaced, and its descriptor closed, while the disk is busy.
+                await asyncio.to_thread(_sync, os.dup(self._fd))
             except OSError as error:
                 self._fail(error)
 
@@ -255,7 +256,7 @@ def _identity(path: Path) -> Identity:
 
 
 def _sync(fd: int) -> None:
-    # The journal may be replaced meanwhile; then the new one was synced when it was made.
-    with contextlib.suppress(ValueError):
-        if fd >= 0:
-            SYNC(fd)
+    try:
+        SYNC(fd)
+    finally:
+        os.close(fd)
