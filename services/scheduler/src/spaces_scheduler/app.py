@@ -47,7 +47,6 @@ class Scheduler:
         self.clock = clock or SystemClock()
         self.metrics = Metrics("scheduler")
         self.meters = Meters(self.metrics)
-        batching = BatcherMetrics(self.metrics)
         self.database = Database.from_settings(
             settings, name="scheduler", clock=self.clock, metrics=self.metrics
         )
@@ -61,6 +60,26 @@ class Scheduler:
             EndPublisher(self.bus, self.meters),
             QueueEvents(self.bus, self.stores.requests),
         )
+        self._make_handlers(BatcherMetrics(self.metrics))
+        self._make_loops()
+        works: list[Part] = [
+            SchemaCheck(settings),
+            self.database,
+            self.outgoing.queues,
+            self.announcer.batcher,
+            self.acceptances,
+            self.answers.refusals,
+            self.results.batcher,
+            self.intake.batcher,
+            self.bus,
+        ]
+        self.parts: Sequence[Part] = [
+            *works,
+            *self._loops(),
+            HealthServer(works, self.metrics, settings),
+        ]
+
+    def _make_handlers(self, batching: BatcherMetrics) -> None:
         self.announcer = Announcer(self.stores.truth, self.outgoing, batching)
         self.acceptances = Acceptances(self.stores.results)
         self.intake = Intake(self.stores.intake, self.outgoing, self.meters, batching)
@@ -83,23 +102,6 @@ class Scheduler:
         questions = Questions(self.stores.requests, self.announcer)
         handlers = Handlers(self.intake, self.results, self.answers, questions, self.announcer)
         self.bus.add_routes(subscriptions(handlers))
-        self._make_loops()
-        works: list[Part] = [
-            SchemaCheck(settings),
-            self.database,
-            self.outgoing.queues,
-            self.announcer.batcher,
-            self.acceptances,
-            self.answers.refusals,
-            self.results.batcher,
-            self.intake.batcher,
-            self.bus,
-        ]
-        self.parts: Sequence[Part] = [
-            *works,
-            *self._loops(),
-            HealthServer(works, self.metrics, settings),
-        ]
 
     def _make_loops(self) -> None:
         upkeep, announcer = self.stores.upkeep, self.announcer
