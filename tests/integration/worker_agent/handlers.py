@@ -269,3 +269,6 @@ def many_files(request: Request) -> dict[str, Any]:
     out = request.work_dir / "out"
     out.touch()
     return {"text": "x" * 1_040_000, "files": [OutputFile(out)] * 40}
+
+
+def nothing(_request: Request) -> None: ...

@@ -38,16 +38,6 @@ async def test_register_says_who_the_agent_is(
     assert visit.socket.subprotocol == "spaces.v1.json"
 
 
-async def test_progress_reaches_the_gateway(gateway: FakeGateway, start_agent: StartAgent) -> None:
-    await start_agent("handler")
-    visit = await gateway.admitted()
-    await visit.job()
-    await visit.result()
-    assert (
-        visit.all("inference_progress") == [] or visit.all("inference_progress")[0]["percent"] == 50
-    )
-
-
 async def output_of(gateway: FakeGateway, start_agent: StartAgent, name: str, **job: Any) -> Any:
     await start_agent(name)
     visit = await gateway.admitted()
@@ -72,3 +62,26 @@ async def test_text_chunks_add_up_to_the_text(
 
 async def test_an_async_generator_streams(gateway: FakeGateway, start_agent: StartAgent) -> None:
     assert await output_of(gateway, start_agent, "streaming_async") == {"text": "0 1 2 "}
+
+
+async def test_chunks_of_any_value_add_up_to_a_list(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    output = await output_of(gateway, start_agent, "streaming_values")
+    assert output == {"chunks": [{"token": 1}, "two"]}
+
+
+async def test_what_a_generator_returns_is_its_output(
+    gateway: FakeGateway, start_agent: StartAgent
+) -> None:
+    output = await output_of(gateway, start_agent, "streaming_with_return")
+    assert output == {"text": "all of it"}
+
+
+async def test_nothing_returned_is_no_output(gateway: FakeGateway, start_agent: StartAgent) -> None:
+    await start_agent("nothing")
+    visit = await gateway.admitted()
+    await visit.job()
+    result = await visit.result()
+    assert result["status"] == "succeeded"
+    assert "output" not in result
