@@ -5,13 +5,13 @@ from contextlib import suppress
 
 import structlog
 
-from spaces_chassis.bus import Bus
+from spaces_chassis.bus import Bus, decode_reply
 from spaces_chassis.clock import Clock
-from spaces_chassis.errors import BusUnavailable
+from spaces_chassis.errors import BusUnavailable, ProblemError
 from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.message import Message
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import CancelJob
+from spaces_contracts.requests import CancelJob, ConnectionGone
 from spaces_scheduler.claimed_jobs import ClaimedJob
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.truth_store import Stop
@@ -67,8 +67,11 @@ class JobSender:
         except BusUnavailable:
             log.debug("job_not_sent", connection_id=connection_id)
 
-    def _answered(self, connection_id: str, _body: bytes, _no_responders: bool) -> None:
-        """Only who does not hold the connection answers: nobody listens, or a gateway says `gone`."""
+    def _answered(self, connection_id: str, body: bytes, no_responders: bool) -> None:
+        """Nobody listens, or a gateway says that it does not hold the connection."""
+        if not no_responders and not _says_gone(body, connection_id):
+            log.warning("job_answered_oddly", connection_id=connection_id, body=body[:200])
+            return
         now = self._clock.monotonic()
         if now - self._suspected.get(connection_id, -SUSPECT_AGAIN_S) < SUSPECT_AGAIN_S:
             return
@@ -81,3 +84,10 @@ class JobSender:
         suspected = ConnectionSuspected(connection_ids=[connection_id])
         with suppress(BusUnavailable):
             self._bus.publish_bytes(suspected.address(), suspected.encode())
+
+
+def _says_gone(body: bytes, connection_id: str) -> bool:
+    try:
+        return decode_reply(ConnectionGone, body).connection_id == connection_id
+    except (ProblemError, ValueError):
+        return False
