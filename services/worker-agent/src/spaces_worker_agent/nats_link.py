@@ -74,18 +74,14 @@ class Line:
     bus: Bus
     connection_id: str
     space_id: str = ""
-    connected_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.connected_at = self._connected_at()
+    unbroken_at: float = field(default_factory=time.monotonic)
 
     def require_unbroken(self) -> None:
         """The bus reconnects by itself, but what was said to us meanwhile is lost: attach anew. Raises LinkDown."""
-        if not self.bus.connected or self._connected_at() > self.connected_at + 0.05:
+        now = time.monotonic()
+        if self.bus.connected_for_s < now - self.unbroken_at:
             raise LinkDown("the connection to NATS broke")
-
-    def _connected_at(self) -> float:
-        return time.monotonic() - self.bus.connected_for_s
+        self.unbroken_at = now
 
 
 class NatsLink:
