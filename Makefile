@@ -58,7 +58,7 @@ else
 endif
 
 mutants: $(STAMP) ## mutation testing of the pure modules; at least 80 % must be killed
-	$(BIN)/python -m tests.mutation.run
+	$(BIN)/python -m tests.mutation.run $(if $(SAMPLE),--sample $(SAMPLE))
 
 check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ A session that was stopped goes on where it was; `--fresh` starts over.
 import argparse
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -54,6 +55,7 @@ def main() -> int:
     """Runs the session of each module and prints the share of killed mutants."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="forget earlier sessions")
+    parser.add_argument("--sample", type=int, help="at most so many mutants a module, by chance")
     parser.add_argument("modules", nargs="*", help="parts of module paths; default: all")
     arguments = parser.parse_args()
     if arguments.fresh:
@@ -64,7 +66,7 @@ def main() -> int:
         for module in PURE
         if not arguments.modules or any(part in module for part in arguments.modules)
     ]
-    results = {module: _session(module, PURE[module]) for module in chosen}
+    results = {module: _session(module, PURE[module], arguments.sample) for module in chosen}
     killed, total = (sum(column) for column in zip(*results.values(), strict=True))
     for module, (dead, all_) in results.items():
         print(f"{dead / max(all_, 1):6.1%}  {dead:4}/{all_:<4}  {module}")
@@ -72,7 +74,7 @@ def main() -> int:
     return 0 if killed >= TARGET * total else 1
 
 
-def _session(module: str, tests: str) -> tuple[int, int]:
+def _session(module: str, tests: str, sample: int | None) -> tuple[int, int]:
     """(killed, all) mutants of one module."""
     name = module.replace("/", "_").removesuffix(".py")
     copy, session, config = WORK / name, WORK / f"{name}.sqlite", WORK / f"{name}.toml"
@@ -87,12 +89,29 @@ def _session(module: str, tests: str) -> tuple[int, int]:
         subprocess.run(
             [_tool("cr-filter-operators"), str(session), str(config)], cwd=copy, check=True
         )
+        if sample is not None:
+            _keep(session, sample)
     _run(copy, "exec", str(config), str(session))
     with sqlite3.connect(session) as database:
         outcomes = [row[0] for row in database.execute("SELECT test_outcome FROM work_results")]
     judged = [str(outcome) for outcome in outcomes if outcome]
     killed = sum("KILLED" in outcome or "INCOMPETENT" in outcome for outcome in judged)
     return killed, len(judged)
+
+
+def _keep(session: Path, sample: int) -> None:
+    """Leaves so many of the mutants that are still to be tried, the same ones each time."""
+    with sqlite3.connect(session) as database:
+        query = (
+            "SELECT job_id FROM work_items "
+            "WHERE job_id NOT IN (SELECT job_id FROM work_results) ORDER BY rowid"
+        )
+        jobs = [row[0] for row in database.execute(query)]
+        dropped = set(jobs) - set(random.Random(sample).sample(jobs, min(sample, len(jobs))))
+        for table in ("mutation_specs", "work_items"):
+            database.executemany(
+                f"DELETE FROM {table} WHERE job_id = ?", [(job,) for job in dropped]
+            )
 
 
 def _config(module: str, tests: str) -> str:
