@@ -157,7 +157,8 @@ async def test_a_frozen_server_is_left_even_with_bytes_it_did_not_take(
     server.thaw()
     await eventually(lambda: bus.connected, timeout_s=10.0)
 
-    assert (await bus.request(Add(a=1, b=2))).total == 3
+    # A busy machine may take its time over what the thawed server still has in its hands.
+    assert (await bus.request(Add(a=1, b=2), timeout_s=20.0)).total == 3
     await bus.stop()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import time
@@ -14,6 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
+from nats.js.errors import NotFoundError
 
 from spaces_contracts.identifiers import new_id
 from tests.support.eventually import eventually
@@ -156,6 +158,8 @@ async def test_a_job_for_a_worker_that_left_is_answered_at_once(
 async def test_a_chunk_becomes_an_event_of_its_request_and_is_stored(
     worker: Client, service: Client
 ) -> None:
+    with contextlib.suppress(NotFoundError):  # the server is shared, and other tests make it too
+        await service.jetstream().delete_stream("EVT")
     await service.jetstream().add_stream(name="EVT", subjects=["evt.>"])
     try:
         stored = await worker.request(

@@ -53,6 +53,7 @@ def test_secrets_never_reach_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_librarys_log_looks_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # left by a server before
     configure_logs(LogSettings(log_format="json"), "gateway")
     logging.getLogger("uvicorn.error").warning("port %d", 80)
     (line,) = lines(capsys)

@@ -49,6 +49,9 @@ def configure_logs(settings: "LogSettings", service: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # A server that ran in this process before may have left its own level.
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def _render(human: bool) -> list[Processor]:

@@ -62,22 +62,9 @@ class Scheduler:
         )
         self._make_handlers(BatcherMetrics(self.metrics))
         self._make_loops()
-        works: list[Part] = [
-            SchemaCheck(settings),
-            self.database,
-            self.outgoing.queues,
-            self.announcer.batcher,
-            self.acceptances,
-            self.answers.refusals,
-            self.results.batcher,
-            self.intake.batcher,
-            self.bus,
-        ]
-        self.parts: Sequence[Part] = [
-            *works,
-            *self._loops(),
-            HealthServer(works, self.metrics, settings),
-        ]
+        works = self._works(SchemaCheck(settings))
+        health = HealthServer(works, self.metrics, settings)
+        self.parts: Sequence[Part] = [*works, *self._loops(), health]
 
     def _make_handlers(self, batching: BatcherMetrics) -> None:
         self.announcer = Announcer(self.stores.truth, self.outgoing, batching)
@@ -111,6 +98,20 @@ class Scheduler:
         self.mass_changes = MassChangeLoop(upkeep, announcer)
         self.gauges = GaugesLoop(self.stores.requests, self.meters)
         self.beats = BeatLoop(self.bus)
+
+    def _works(self, schema: Part) -> list[Part]:
+        """What requests pass through, and what it stands on: readiness asks these."""
+        return [
+            schema,
+            self.database,
+            self.outgoing.queues,
+            self.announcer.batcher,
+            self.acceptances,
+            self.answers.refusals,
+            self.results.batcher,
+            self.intake.batcher,
+            self.bus,
+        ]
 
     def _loops(self) -> list[Loop]:
         metrics = LoopMetrics(self.metrics)
