@@ -189,6 +189,28 @@ async def test_reading_waits_for_the_end(running: Running) -> None:
     assert (await call).json()["output"] == 2
 
 
+async def test_reading_hears_the_end_of_a_request_that_another_gateway_took(
+    running: Running,
+) -> None:
+    """Nobody named this gateway to be told: it listens to the request's own subject, and looks nothing up."""
+    running.backends.add_space("poems")
+    request_id = (await running.post("/api/spaces/poems/requests", json={"prompt": "hi"})).json()[
+        "request_id"
+    ]
+    waiters = running.gateway.services.waiters
+    call = asyncio.create_task(running.get(f"/api/requests/{request_id}?wait=20"))
+
+    async def told_again() -> bool:
+        await running.gateway.services.bus.publish(end)
+        await asyncio.wait([call], timeout=0.05)
+        return call.done()
+
+    await eventually(lambda: len(waiters) == 1)
+    end = running.backends.end(request_id, "2")
+    await eventually(told_again, timeout_s=4)
+    assert (await call).json()["output"] == 2
+
+
 async def test_requests_are_listed_in_pages(running: Running) -> None:
     running.backends.add_space("poems")
     made = [

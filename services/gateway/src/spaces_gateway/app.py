@@ -47,7 +47,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
     services, submission = build_services(settings, bus)
     sockets = build_sockets(services)
     services.bus.add_routes(sockets.routes())
-    waits = Waits(services.waiters, services.metrics)
+    waits = Waits(services.waiters, sockets.fanout.ends, services.metrics)
     clock, loops = services.clock, services.loop_metrics
     sweep = RetentionSweep(services.files, clock, settings.files_keep_days)
     parts: list[Part] = [

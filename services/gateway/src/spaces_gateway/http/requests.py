@@ -136,7 +136,7 @@ class RequestsApi:
                     request_id=request_id,
                 )
             if accepted.verdict.duplicate:
-                await wait.follow_known(accepted.request_id)
+                await wait.follow_known(accepted.space.space_id, accepted.request_id)
             event = await wait.result(seconds)
         finally:
             wait.stop()
@@ -181,7 +181,7 @@ class RequestsApi:
         if seconds and not view.state.terminal:
             waiting = self._waits.begin(request_id)
             try:
-                await waiting.follow_known(request_id)
+                await waiting.follow_known(view.space_id, request_id)
                 await waiting.result(seconds)
             finally:
                 waiting.stop()

@@ -1,6 +1,8 @@
 """Calls that wait for a request's end (`?wait=30`): a future each, released early when the gateway drains."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from spaces_chassis.errors import ProblemError
 from spaces_chassis.metrics import Metrics
@@ -8,10 +10,18 @@ from spaces_contracts.requests import RequestFinished
 from spaces_gateway.waiters import Callbacks, Waiters, Watch
 
 
+class Ends(Protocol):
+    """Subscriptions to ends; whatever comes also reaches the waiters."""
+
+    async def add(self, subject: str, listener: Callable[[RequestFinished], None]) -> None: ...
+
+    def remove(self, subject: str, listener: Callable[[RequestFinished], None]) -> None: ...
+
+
 class Wait:
     """One call that waits. `stop()` in a finally."""
 
-    __slots__ = ("_future", "_waits", "_watch")
+    __slots__ = ("_future", "_subject", "_waits", "_watch")
 
     def __init__(self, waits: "Waits", request_id: str) -> None:
         self._waits = waits
@@ -19,6 +29,7 @@ class Wait:
             asyncio.get_running_loop().create_future()
         )
         self._watch: Watch
+        self._subject: str | None = None
         self.follow(request_id)
         waits.pending.add(self._future)
 
@@ -26,11 +37,15 @@ class Wait:
         """Watches this request."""
         self._watch = self._waits.waiters.watch(request_id, Callbacks(self._finished))
 
-    async def follow_known(self, request_id: str) -> None:
-        """Watches a request that is older than the watch, so it may have ended already."""
+    async def follow_known(self, space_id: str, request_id: str) -> None:
+        """Watches a request that is older than the watch, and was perhaps submitted at another gateway."""
         self._watch.stop()
         self.follow(request_id)
+        subject = f"fin.{space_id}.{request_id}"
         try:
+            # Subscribed first and read then: an end that comes in between is heard.
+            await self._waits.ends.add(subject, _ignore)
+            self._subject = subject
             await self._waits.waiters.look_up([request_id])
         except ProblemError:
             return  # the look-up of quiet requests tries again
@@ -49,6 +64,8 @@ class Wait:
         """Forgets the watch."""
         self._watch.stop()
         self._waits.pending.discard(self._future)
+        if self._subject is not None:
+            self._waits.ends.remove(self._subject, _ignore)
 
     def _finished(self, event: RequestFinished) -> None:
         if not self._future.done():
@@ -60,8 +77,9 @@ class Waits:
 
     name = "waits"
 
-    def __init__(self, waiters: Waiters, metrics: Metrics) -> None:
+    def __init__(self, waiters: Waiters, ends: Ends, metrics: Metrics) -> None:
         self.waiters = waiters
+        self.ends = ends
         self.pending: set[asyncio.Future[RequestFinished | None]] = set()
         self.draining = False
         metrics.gauge(
@@ -95,3 +113,7 @@ class Waits:
 def _give_up(future: "asyncio.Future[RequestFinished | None]") -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _ignore(_event: RequestFinished) -> None:
+    """The watch hears it."""
