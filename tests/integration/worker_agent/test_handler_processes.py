@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from spaces_worker_agent import engine
 from tests.support.agents import StartAgent
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway, Visit
@@ -162,9 +163,13 @@ async def test_a_handler_that_ignores_everything_is_killed_before_the_slot_is_fr
     await eventually(lambda: agent.engine.pool.pids not in ([], [pid]))
 
 
-async def test_the_deadline_ends_a_handler(
-    gateway: FakeGateway, start_agent: StartAgent, tmp_path: Path
+async def test_the_deadline_ends_a_handler_that_the_server_forgot(
+    gateway: FakeGateway,
+    start_agent: StartAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine, "DEADLINE_SLACK_S", 0.2)
     await start_agent("blocking")
     visit = await gateway.admitted()
     began = tmp_path / "began"

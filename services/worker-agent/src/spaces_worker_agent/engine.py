@@ -38,7 +38,8 @@ from spaces_worker_agent.wire import fits
 log = structlog.get_logger()
 
 # The server ends what is late and says so; this host's own deadline is only for when it cannot be heard.
-DEADLINE_SLACK_S = 1.0
+# It gives everybody ten seconds after an outage before it ends anything, and looks once a second.
+DEADLINE_SLACK_S = 12.0
 
 
 class Carrier(Protocol):
