@@ -1,8 +1,10 @@
 """Bad input on the worker socket: each refusal with its code, text and close code; no request is lost by it."""
 
 import asyncio
+import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +24,11 @@ from spaces_contracts.worker_socket import (
     ResultAckFrame,
 )
 from tests.support.api import Api
+from tests.support.eventually import eventually
 from tests.support.platform import Platform
 from tests.support.wire import ANSWER_S, WorkerSocket, socket_url, worker_socket
 
+HANDLERS = Path(__file__).parents[1] / "support/handlers/echo.py"
 LEASE_AND_MORE_S = 25.0
 
 
@@ -275,10 +279,24 @@ async def says_unknown(worker: WorkerSocket, request_id: str) -> None:
     )
 
 
-async def test_a_worker_that_accepts_and_goes_silent_loses_its_seat_and_its_work(
-    platform: Platform, admin: Api
+async def test_workers_that_accept_and_go_silent_lose_their_seats_and_their_work(
+    platform: Platform, admin: Api, tmp_path: Path
 ) -> None:
+    """Two by hand and a real agent that is frozen, side by side: one lease is waited for."""
     queue = {"when_offline": "queue"}
+    frozen = served(platform, "frozen", policy={**queue, "max_connections": 2})
+    executions = tmp_path / "executions"
+    env = {"EXECUTIONS": str(executions)}
+
+    def start(name: str) -> None:
+        platform.start_worker(name, spaces=[frozen.space_id], handler=str(HANDLERS), env=env)
+
+    await asyncio.to_thread(start, "frozen one")
+    kept = (await admin.submit(frozen.space_id, "kept", parameters={"run_s": 0.5}))["request_id"]
+    await eventually(executions.exists, timeout_s=ANSWER_S)
+    platform.signal("frozen one", signal.SIGSTOP)
+    await asyncio.to_thread(start, "frozen two")
+
     retried = served(platform, "retried", policy={**queue, "max_connections": 2})
     single = served(platform, "single", policy={**queue, "max_attempts": 1})
     async with (
@@ -307,3 +325,15 @@ async def test_a_worker_that_accepts_and_goes_silent_loses_its_seat_and_its_work
             "The worker was lost, and no try is left",
         )
         assert await closed(silent) == (4408, "heartbeat_timeout")
+
+    again_ended = await admin.ended(kept)
+    assert (again_ended["state"], again_ended["attempt"]) == ("succeeded", 2)
+    platform.signal("frozen one", signal.SIGCONT)
+    await eventually(lambda: platform.space(frozen.space_id)["connections"] == 2, timeout_s=30)
+    # What the first one finished late is stale: it changed nothing, and the agent serves on.
+    assert await admin.request(kept) == again_ended
+    assert executions.read_text().split() == [kept, "1", kept, "2"]
+    await asyncio.to_thread(platform.stop_worker, "frozen two")
+    after = await admin.ended((await admin.submit(frozen.space_id))["request_id"])
+    assert after["state"] == "succeeded"
+    await asyncio.to_thread(platform.stop_worker, "frozen one")
