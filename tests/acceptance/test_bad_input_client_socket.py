@@ -149,16 +149,6 @@ async def test_a_frame_that_is_too_large_ends_the_socket(client: ClientSocket) -
     assert code == 1009
 
 
-async def test_no_first_frame(platform: Platform) -> None:
-    async with unknown_socket(platform) as connection:
-        assert await said_last(connection) == (
-            "first_frame_timeout",
-            "No `auth` came in time.",
-            4408,
-            "first_frame_timeout",
-        )
-
-
 async def test_another_first_frame(platform: Platform) -> None:
     async with unknown_socket(platform) as connection:
         client = ClientSocket(connection)
