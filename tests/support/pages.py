@@ -10,6 +10,7 @@ from spaces_chassis.settings import Settings
 from spaces_gateway.settings import GatewaySettings
 from spaces_registry.settings import RegistrySettings
 from spaces_scheduler.settings import SchedulerSettings
+from tests.support.schema_pages import schema_pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICES: tuple[type[Settings], ...] = (GatewaySettings, RegistrySettings, SchedulerSettings)
@@ -30,9 +31,8 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         write_pages(Path(folder))
-        stale = [
-            page.name for page in sorted(Path(folder).iterdir()) if differs(page, DOCS / page.name)
-        ]
+        made = [page for page in sorted(Path(folder).rglob("*")) if page.is_file()]
+        stale = [page.name for page in made if differs(page, DOCS / page.relative_to(folder))]
     if stale:
         print(f"stale: {', '.join(stale)}; run make generate", file=sys.stderr)
     return 1 if stale else 0
@@ -44,6 +44,9 @@ def write_pages(folder: Path) -> None:
     openapi = folder / "openapi.json"
     subprocess.run([sys.executable, "-m", "spaces_gateway.openapi", str(openapi)], check=True)
     (folder / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (folder / "schema").mkdir(exist_ok=True)
+    for name, page in schema_pages().items():
+        (folder / "schema" / name).write_text(page, encoding="utf-8")
 
 
 def settings_page() -> str:

