@@ -5,6 +5,7 @@ import json
 import socket
 
 from spaces_contracts.frames import PROTOCOL
+from spaces_contracts.problems import KINDS, Code
 from spaces_gateway.sockets.limits import OutboxLimits, SocketLimits
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
@@ -66,6 +67,43 @@ async def test_a_client_that_does_not_read_is_dropped_while_others_get_everythin
     assert got == 200
     await eventually(lambda: len(clients) == 1, timeout_s=10)
     deaf.close()
+
+
+async def test_a_client_that_reads_too_late_is_told_why_it_was_closed(
+    make_gateway: MakeGateway, platform: PlatformDouble
+) -> None:
+    # The bound is on what waits in the gateway, so a burst is too much before the kernel's buffers are.
+    gateway = await make_gateway(
+        SocketLimits(client_outbox=OutboxLimits(messages=64, bytes=16 * 1024))
+    )
+    request = platform.queued("demo")
+    deaf = await deaf_client(gateway, request.request_id)
+    clients = gateway.sockets.clients.sockets
+    await eventually(lambda: len(clients) == 1)
+    n = 0
+    while clients:
+        n += 1
+        await platform.tell_chunk(request.request_id, n, ["x" * 8000])
+        assert n < 2000, "the reader was never found too slow"
+    received = await read_to_the_end(deaf)
+    deaf.close()
+    assert b'"code":"slow_consumer"' in received
+    assert b"Too much waits to be read on this connection." in received
+    close_code = KINDS[Code.SLOW_CONSUMER].close.to_bytes(2, "big")
+    assert close_code + b"slow_consumer" in received
+
+
+async def read_to_the_end(sock: socket.socket) -> bytes:
+    """Everything that still comes until the peer is gone."""
+    received = b""
+    try:
+        while part := await asyncio.wait_for(
+            asyncio.get_running_loop().sock_recv(sock, 65536), timeout=10
+        ):
+            received += part
+    except ConnectionResetError:
+        pass  # the gateway does not wait for an answer to its close
+    return received
 
 
 async def test_a_replay_larger_than_the_outbox_is_paced_by_its_reader(

@@ -63,7 +63,6 @@ class Code(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     # results and connections
     UNKNOWN_REQUEST = "unknown_request"
-    STALE_RESULT = "stale_result"
     SUPERSEDED = "superseded"
     KICKED = "kicked"
     # how a request ended
@@ -238,9 +237,6 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.UNKNOWN_REQUEST: Kind(
         404, "Request was not given to this worker", "Drop the result: it belongs to nobody here."
-    ),
-    Code.STALE_RESULT: Kind(
-        409, "Result came too late", "Drop the result: another attempt or an end was recorded."
     ),
     Code.SUPERSEDED: Kind(
         409, "Another worker took this place", "Stop, or start again with --takeover.", close=4409
