@@ -161,6 +161,8 @@ class PlatformDouble:
 
     async def _control(self, command: ControlConnection) -> Done:
         self.controls.append(command)
+        if command.connection_id in self.lost:
+            raise ProblemError(Problem(code=Code.CONNECTION_NOT_FOUND))
         return Done()
 
     async def _authenticate(self, command: Authenticate) -> PrincipalReply:

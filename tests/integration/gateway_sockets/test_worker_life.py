@@ -150,6 +150,23 @@ async def test_an_agent_that_drains_asks_through_its_gateway(
     assert (control.connection_id, control.action) == (cid, ControlAction.DRAIN)
 
 
+async def test_an_agent_of_two_spaces_drains_the_one_that_is_left(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    platform.space_ids["other"] = new_id()
+    worker = await connect(gateway, "/ws/worker")
+    await worker.register("demo", "other")
+    gone = (await worker.frame("registered"))["connection_id"]
+    left = (await worker.frame("registered"))["connection_id"]
+    platform.lost[gone] = Problem(code=Code.KICKED)
+    await worker.send("draining")
+    await eventually(lambda: len(platform.controls) == 2)
+    assert {control.connection_id for control in platform.controls} == {gone, left}
+    await worker.send("ping", id=7)
+    frame = await worker.frame("pong", "error")
+    assert frame["type"] == "pong", "what ended is no error of the agent"
+
+
 async def test_a_stopping_gateway_sends_workers_away_and_tells_the_registry(
     gateway: Gateway, platform: PlatformDouble, connect: Connect
 ) -> None:
