@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from spaces_contracts.identifiers import is_id, new_id
-from spaces_contracts.requests import JobAnswer, RequestState, Submit
+from spaces_contracts.requests import JobAnswer, RequestList, RequestState, Submit
 
 SPACE, CONNECTION, REQUEST = new_id(), new_id(), new_id()
 
@@ -37,6 +37,35 @@ def test_a_message_survives_the_wire(attempt: int, accepted: bool) -> None:
 def test_a_body_that_is_no_message_is_refused(body: bytes) -> None:
     with pytest.raises(ValidationError):
         JobAnswer.decode(body, f"wk.{SPACE}.{CONNECTION}.u.started")
+
+
+@given(attempt=st.integers(10, 2**31), data=st.data())
+def test_a_body_that_was_cut_short_is_refused(attempt: int, data: st.DataObject) -> None:
+    body = json.dumps({"request_id": REQUEST, "attempt": attempt}).encode()
+    cut = data.draw(st.integers(0, len(body) - 1))
+    with pytest.raises(ValidationError):
+        JobAnswer.decode(body[:cut], f"wk.{SPACE}.{CONNECTION}.u.started")
+
+
+@pytest.mark.parametrize("wrong_end", [b"", b"]", b"0"])
+def test_a_body_whose_last_brace_is_missing_is_not_mended(wrong_end: bytes) -> None:
+    body = json.dumps({"request_id": REQUEST, "attempt": 12}).encode()
+    with pytest.raises(ValidationError):
+        JobAnswer.decode(body[:-1] + wrong_end, f"wk.{SPACE}.{CONNECTION}.u.started")
+
+
+def test_what_has_its_default_value_takes_no_room_on_the_wire() -> None:
+    sent = JobAnswer(
+        space_id=SPACE, connection_id=CONNECTION, request_id=REQUEST, attempt=1, accepted=True
+    )
+    assert json.loads(sent.encode()).keys() == {
+        "space_id",
+        "connection_id",
+        "request_id",
+        "attempt",
+    }
+    assert RequestList(requests=[], next_cursor=None).encode() == b"{}"
+    assert RequestList(next_cursor="c").encode() == b'{"next_cursor":"c"}'
 
 
 def test_a_batch_is_bounded() -> None:
