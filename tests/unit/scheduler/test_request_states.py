@@ -1,5 +1,9 @@
 """The table of a request's life."""
 
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +12,8 @@ from spaces_contracts.problems import Code
 from spaces_contracts.requests import RequestState, ResultOutcome
 from spaces_scheduler.request_states import (
     EDGES,
+    Edge,
+    Ending,
     Held,
     Mover,
     judge,
@@ -102,30 +108,48 @@ def test_a_result_means_an_end_of_the_table_and_no_cancel_that_nobody_asked_for(
     assert state is told or (told is RequestState.CANCELLED and not cancel)
 
 
-HELD = st.builds(
-    Held,
-    state=st.sampled_from(RequestState),
-    attempt=st.integers(0, 3),
-    same_instance=st.booleans(),
-    released=st.booleans(),
-    ended_by_worker=st.none() | st.integers(1, 3),
-)
+# A request that was tried so often before; the fence counts on, whatever the number.
+EARLIER = (0, 1000)
 
 
-@given(HELD, st.integers(-1, 3))
-def test_the_fence_lets_in_only_the_current_attempt_of_the_same_instance(
-    held: Held, attempt: int
+def every_held(first: int) -> Iterator[Held]:
+    """Every record of a request whose newest attempt is one of the three from `first` on."""
+    for state in RequestState:
+        for newest, by_worker in product(range(3), (None, 0, 1, 2)):
+            for same_instance, released in product((True, False), repeat=2):
+                yield Held(
+                    state=state,
+                    attempt=first + newest,
+                    same_instance=same_instance,
+                    released=released,
+                    ended_by_worker=None if by_worker is None else first + by_worker,
+                )
+
+
+@pytest.mark.parametrize("first", EARLIER)
+def test_the_fence_lets_in_the_current_attempt_of_the_same_instance_and_what_it_stored(
+    first: int,
 ) -> None:
-    verdict = judge(held, attempt)
-    if verdict is ResultOutcome.STORED:
-        assert held.same_instance
-        assert attempt in (held.attempt, held.ended_by_worker)
-    if not held.same_instance:
-        assert verdict is ResultOutcome.UNKNOWN
-    if held.same_instance and attempt >= 1 and attempt < held.attempt:
-        assert verdict is not ResultOutcome.UNKNOWN
-    if held.state.terminal and held.ended_by_worker is None:
-        assert verdict is not ResultOutcome.STORED
+    for held, attempt in product(every_held(first), range(first - 1, first + 4)):
+        verdict = judge(held, attempt)
+        current = held.state is RUNNING and attempt == held.attempt and not held.released
+        if not held.same_instance or attempt < 1:
+            assert verdict is ResultOutcome.UNKNOWN, (held, attempt)
+        elif current or attempt == held.ended_by_worker:
+            assert verdict is ResultOutcome.STORED, (held, attempt)
+        else:
+            assert verdict is ResultOutcome.STALE, (held, attempt)
+
+
+@pytest.mark.parametrize(
+    "value", [EDGES[0], when_refused(cancel_requested=True), Held(RUNNING, 1, True, False)]
+)
+def test_an_arrow_an_ending_and_a_record_are_values_that_nobody_changes(
+    value: Edge | Ending | Held,
+) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, fields(value)[0].name, None)
+    assert value in {value}
 
 
 def test_a_result_for_nothing_is_unknown() -> None:
