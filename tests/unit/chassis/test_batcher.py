@@ -1,6 +1,8 @@
 """Natural batching: every item gets exactly one verdict, whatever the flush does."""
 
 import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,18 @@ class Gate:
         self.started.set()
         await self.open.wait()
         return [item * 10 for item in items]
+
+
+async def batches_of(items: Iterable[int], make: Callable[..., Batcher[int, int]]) -> list[int]:
+    """How many of the items, all there at the start, go into each flush."""
+    gate = Gate()
+    gate.open.set()
+    batcher = make(gate.flush)
+    verdicts = [batcher.add(item) for item in items]
+    await batcher.start()
+    await asyncio.gather(*verdicts)
+    await batcher.stop()
+    return [len(batch) for batch in gate.batches]
 
 
 async def echo(items: list[int]) -> list[int]:
@@ -77,6 +91,21 @@ async def test_a_batch_holds_at_most_so_many_bytes_but_at_least_one_item() -> No
 
     assert gate.batches == [[4, 6], [1], [25], [5, 5], [5]]
     await batcher.stop()
+
+
+async def test_a_batch_holds_256_items_unless_told_otherwise() -> None:
+    assert await batches_of(range(257), Batcher) == [256, 1]
+
+
+async def test_a_batch_may_hold_more_items_than_that() -> None:
+    assert await batches_of(range(601), partial(Batcher, max_items=300)) == [300, 300, 1]
+
+
+async def test_a_batch_holds_4_mib_unless_told_otherwise() -> None:
+    half = 2 * 1024 * 1024
+    sized = partial(Batcher, size_of=lambda item: item)
+    assert await batches_of([half, half, 1, half, half], sized) == [2, 2, 1]
+    assert await batches_of([half, half - 1, 1], sized) == [3]
 
 
 async def test_a_bad_item_fails_alone_and_the_order_is_kept() -> None:
@@ -168,6 +197,17 @@ async def test_draining_settles_what_was_added_and_takes_more() -> None:
     assert first.done()
     assert await late == 20
     await batcher.drain()
+    await batcher.stop()
+
+
+async def test_a_drain_with_nothing_unsettled_returns_at_once_however_much_there_was() -> None:
+    batcher = Batcher(echo)
+    await batcher.start()
+    await asyncio.gather(*(batcher.add(n) for n in range(1000)))
+
+    draining = asyncio.create_task(batcher.drain())
+    await asyncio.sleep(0)
+    assert draining.done()
     await batcher.stop()
 
 
