@@ -1,8 +1,11 @@
 """The client socket's rules, without a socket."""
 
 import json
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +13,6 @@ from spaces_contracts.access import Principal, PrincipalKind
 from spaces_contracts.client_socket import After
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.sockets.client_session import (
-    MAX_BAD_FRAMES,
-    MAX_EARLY,
     Authenticate,
     CancelWork,
     ClientSession,
@@ -26,6 +27,8 @@ from spaces_gateway.sockets.effects import Close, Send
 from spaces_gateway.sockets.limits import SocketLimits
 
 REQUEST, SPACE = "r" * 26, "s" * 26
+# Written out: a client may rely on them, so a change of the product's is noticed here.
+BAD_FRAMES, EARLY_FRAMES = 16, 256
 
 
 def frame(type: str, **fields: Any) -> str:
@@ -34,6 +37,10 @@ def frame(type: str, **fields: Any) -> str:
 
 def sent(effects: list[Any]) -> list[dict[str, Any]]:
     return [json.loads(effect.frame) for effect in effects if isinstance(effect, Send)]
+
+
+def kinds(effects: Sequence[object]) -> list[type[object]]:
+    return [type(effect) for effect in effects]
 
 
 def principal(kind: PrincipalKind = PrincipalKind.API_KEY) -> Principal:
@@ -66,15 +73,16 @@ def test_the_first_frame_is_auth_with_a_ticket_or_a_token() -> None:
 def test_frames_behind_auth_wait_for_the_answer_and_are_bounded() -> None:
     session = ClientSession(SocketLimits())
     session.frame(frame("auth", token="k"))
-    assert session.frame(frame("ping", id=1)) != []
-    for n in range(MAX_EARLY):
+    assert sent(session.frame(frame("ping", id=1))) == [{"type": "pong", "id": 1}]
+    assert session.frame(frame("pong", id=1)) == []
+    for n in range(EARLY_FRAMES):
         assert session.frame(frame("cancel", request_id=REQUEST, ref=str(n))) == []
     assert session.frame(frame("cancel", request_id=REQUEST)) == [
         Close(1008, "too many frames before ready")
     ]
     effects = session.authenticated(principal())
     assert [e.ref for e in effects if isinstance(e, CancelWork)] == [
-        str(n) for n in range(MAX_EARLY)
+        str(n) for n in range(EARLY_FRAMES)
     ]
 
 
@@ -131,39 +139,107 @@ def test_a_failed_watch_is_forgotten_and_told() -> None:
     assert session.requests == set()
 
 
-@given(st.lists(st.sampled_from(["submit", "done", "failed", "over"]), max_size=60))
-def test_submits_and_watches_stay_within_their_bounds(steps: list[str]) -> None:
-    session = ready(submits=3, subscriptions=6)
+def test_a_failed_watch_of_a_space_is_forgotten_and_may_be_tried_again() -> None:
+    session = ready()
+    session.frame(frame("subscribe", space_id=SPACE))
+    problem = Problem(code=Code.SPACE_NOT_FOUND)
+    (told,) = sent(session.watch_failed(problem, ref="x", request_id=None, space_id=SPACE))
+    assert (told["ref"], told["code"]) == ("x", "space_not_found")
+    assert session.frame(frame("subscribe", space_id=SPACE)) == [WatchSpace(SPACE, None)]
+
+
+def test_a_submit_is_watched_when_it_made_a_request() -> None:
+    session = ready()
+    session.frame(submit("1"))
+    session.frame(submit("2"))
+    session.submit_done(None)
+    assert session.requests == set()
+    session.submit_done(REQUEST)
+    assert session.requests == {REQUEST}
+
+
+@pytest.mark.parametrize("submits", [1, 2, 3, 8, 9])
+def test_a_socket_is_read_until_its_submits_are_full_and_again_when_half_are_answered(
+    submits: int,
+) -> None:
+    session = ready(submits=submits)
+    for _ in range(submits - 1):
+        assert kinds(session.frame(submit())) == [SubmitWork]
+    assert kinds(session.frame(submit())) == [SubmitWork, Pause]
+    assert kinds(session.frame(submit())) == [SubmitWork], "one that was read already"
+    for unanswered in range(submits, submits // 2, -1):
+        assert session.submit_done(None) == [], unanswered
+    assert session.submit_done(None) == [Resume()]
+    for _ in range(submits // 2):
+        assert session.submit_done(None) == []
+
+
+MIXES = [mix for mix in product(range(4), repeat=3) if any(mix)]
+
+
+@pytest.mark.parametrize(("requests", "spaces", "submits"), [*MIXES, (100, 100, 101)])
+def test_requests_spaces_and_unanswered_submits_share_one_bound(
+    requests: int, spaces: int, submits: int
+) -> None:
+    limit = requests + spaces + submits
+    session = ready(subscriptions=limit, submits=limit + 1)
+    own = [frame("subscribe", request_id=f"{n:026}") for n in range(requests)]
+    own_spaces = [frame("subscribe", space_id=f"{n:026}") for n in range(spaces)]
+    assert {kind for text in own for kind in kinds(session.frame(text))} <= {WatchRequest}
+    assert {kind for text in own_spaces for kind in kinds(session.frame(text))} <= {WatchSpace}
+    assert all(kinds(session.frame(submit())) == [SubmitWork] for _ in range(submits))
+
+    for fields in ({"request_id": REQUEST}, {"space_id": SPACE}):
+        (refused,) = sent(session.frame(frame("subscribe", ref="x", **fields)))
+        assert (refused["ref"], refused["code"]) == ("x", "too_many_connections")
+        assert refused["facts"] == {"limit": limit}
+        assert refused.get("request_id") == fields.get("request_id")
+    assert kinds(session.frame(submit("late"))) == [Send]
+    assert all(kinds(session.frame(text)) == [WatchRequest] for text in own), "no new ones"
+
+
+@given(
+    st.lists(st.sampled_from(["submit", "done", "failed", "over"]), max_size=60),
+    st.integers(1, 5),
+    st.integers(1, 8),
+)
+def test_submits_and_watches_stay_within_their_bounds(
+    steps: list[str], submits: int, subscriptions: int
+) -> None:
+    session = ready(submits=submits, subscriptions=subscriptions)
     waiting: list[str] = []
     watched: list[str] = []
     paused = False
     for n, step in enumerate(steps):
         effects: list[Any] = []
         if step == "submit" and not paused:
+            full = len(waiting) + len(watched) == subscriptions
             effects = session.frame(submit(str(n)))
-            if any(isinstance(effect, SubmitWork) for effect in effects):
-                waiting.append(str(n))
-            else:
-                assert len(waiting) + len(watched) >= 6
+            if full:
                 assert sent(effects)[0]["ref"] == str(n)
+            else:
+                waiting.append(str(n))
+                assert SubmitWork in kinds(effects)
+            assert (Pause in kinds(effects)) == (not full and len(waiting) == submits)
         elif step in ("done", "failed") and waiting:
             request_id = waiting.pop()
             effects = session.submit_done(request_id if step == "done" else None)
             if step == "done":
                 watched.append(request_id)
+            assert (effects == [Resume()]) == (paused and len(waiting) <= submits // 2)
         elif step == "over" and watched:
             session.over(watched.pop())
-        paused = paused or any(isinstance(effect, Pause) for effect in effects)
-        paused = paused and not any(isinstance(effect, Resume) for effect in effects)
-        assert len(waiting) <= 3
-        assert len(waiting) + len(watched) <= 6
-        assert paused or len(waiting) < 3
+        paused = (paused or Pause in kinds(effects)) and Resume not in kinds(effects)
+        assert session.requests == set(watched)
+        assert len(waiting) <= submits
+        assert len(waiting) + len(watched) <= subscriptions
+        assert paused or len(waiting) < submits
 
 
 def test_bad_frames_are_bounded() -> None:
     session = ready()
     effects: list[Any] = []
-    for _ in range(MAX_BAD_FRAMES):
+    for _ in range(BAD_FRAMES):
         assert not any(isinstance(effect, Close) for effect in effects)
         effects = session.frame("{")
     assert effects[-1] == Close(4400, "malformed_frame")
@@ -176,6 +252,6 @@ def test_going_away_and_the_missing_first_frame() -> None:
     assert effects[-1] == Close(4408, "first_frame_timeout")
     session = ready()
     assert session.first_frame_missing() == []
-    effects = session.go_away(0.5)
-    assert sent(effects) == [{"type": "goaway", "reconnect_after_s": 0.5}]
+    effects = session.go_away(0.12345)
+    assert sent(effects) == [{"type": "goaway", "reconnect_after_s": 0.123}]
     assert effects[-1] == Close(1012, "going_away")
