@@ -9,6 +9,8 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations \
+         $(sort $(wildcard tests/integration/[a-z]*)) tests/faults tests/acceptance
 KILLS ?= 300
 SEED ?= 1
 
@@ -44,8 +46,8 @@ demo: $(STAMP) ## make up with three spaces served by real models, one request t
 demo-check: $(STAMP) ## the demo without a person: prints one JSON line a space, stops everything
 	@$(BIN)/spaces-stack demo --check
 
-test: $(STAMP) ## the whole suite
-	$(PYTEST)
+test: $(STAMP) ## the whole suite, each part in a process of its own: quick ones first
+	@set -e; for part in $(SUITE); do echo "== $$part"; $(PYTEST) $$part; done
 
 test-unit: $(STAMP) ## what needs no server
 	$(PYTEST) tests/unit tests/contracts tests/architecture
