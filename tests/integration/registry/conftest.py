@@ -28,11 +28,11 @@ from spaces_contracts.connections import (
     ListConnections,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import new_key, sha256_of, shown_prefix
 from spaces_contracts.message import Command, Message
 from spaces_contracts.problems import Problem
 from spaces_contracts.spaces import CreateSpace, Space, SpacePolicy
 from spaces_registry.app import Registry
-from spaces_registry.keys import new_key, sha256_of, shown_prefix
 from spaces_registry.settings import RegistrySettings
 from tests.integration.registry.direct_worker import Direct, closed, connect
 from tests.support.servers import RunningNats, RunningPostgres

@@ -14,8 +14,8 @@ from spaces_contracts.connections import (
     EdgeAttach,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import sha256_of
 from spaces_contracts.spaces import Space
-from spaces_registry.keys import sha256_of
 from tests.support.servers import RunningNats
 
 

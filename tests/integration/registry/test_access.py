@@ -17,8 +17,8 @@ from spaces_contracts.access import (
     Tenant,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import new_key, sha256_of, shown_prefix
 from spaces_contracts.problems import Code
-from spaces_registry.keys import new_key, sha256_of, shown_prefix
 from tests.integration.registry.conftest import World
 
 ADMIN, API_KEY, TOKEN = PrincipalKind.ADMIN, PrincipalKind.API_KEY, PrincipalKind.WORKER_TOKEN

@@ -23,11 +23,11 @@ from spaces_contracts.connections import (
     ListConnections,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import sha256_of
 from spaces_contracts.message import Done
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import Announce
 from spaces_contracts.spaces import DeleteSpace, SpaceEvent, SpacePolicy, UpdateSpace
-from spaces_registry.keys import sha256_of
 from tests.integration.registry.conftest import Agent, World
 
 

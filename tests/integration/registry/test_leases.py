@@ -22,9 +22,9 @@ from spaces_contracts.connections import (
     WorkerBye,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import sha256_of
 from spaces_contracts.problems import Code
 from spaces_registry.app import Registry
-from spaces_registry.keys import sha256_of
 from spaces_registry.leases import GRACE_S
 from spaces_registry.settings import RegistrySettings
 from tests.integration.registry.conftest import Agent, World, running

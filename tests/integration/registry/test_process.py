@@ -17,7 +17,7 @@ import pytest
 
 from spaces_chassis.bus import Bus
 from spaces_contracts.access import Authenticate, PrincipalKind
-from spaces_registry.keys import kind_of, sha256_of
+from spaces_contracts.keys import kind_of, sha256_of
 from spaces_stack.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.servers import RunningNats, RunningPostgres

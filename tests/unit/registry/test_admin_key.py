@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from spaces_contracts.access import PrincipalKind
+from spaces_contracts.keys import kind_of, new_key, sha256_of
 from spaces_registry.admin_key import AdminKeyError, read_or_make
-from spaces_registry.keys import kind_of, new_key, sha256_of
 
 
 def test_a_fresh_key_is_written_for_its_owner_only(tmp_path: Path) -> None:

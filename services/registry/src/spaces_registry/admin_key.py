@@ -9,8 +9,8 @@ import structlog
 
 from spaces_contracts.access import PrincipalKind
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.keys import kind_of, new_key, sha256_of, shown_prefix
 from spaces_registry.access_store import AccessStore, NewAdmin
-from spaces_registry.keys import kind_of, new_key, sha256_of, shown_prefix
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from spaces_chassis.clock import Clock
 from spaces_chassis.errors import BusUnavailable, ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import is_id
+from spaces_contracts.keys import sha256_of
 from spaces_contracts.problems import Code
 from spaces_registry.attaching import Attaching
-from spaces_registry.keys import sha256_of
 from spaces_registry.meters import Meters
 from spaces_registry.stores import Stores
 from spaces_registry.user_jwt import (

@@ -9,11 +9,11 @@ from spaces_chassis.lifecycle import run
 from spaces_chassis.logs import configure_logs
 from spaces_chassis.settings import SettingsError
 from spaces_contracts.access import PrincipalKind
+from spaces_contracts.keys import new_key
 from spaces_registry import schema
 from spaces_registry.access_store import AccessStore
 from spaces_registry.admin_key import new_admin
 from spaces_registry.app import Registry
-from spaces_registry.keys import new_key
 from spaces_registry.settings import RegistrySettings
 
 _COMMANDS = {

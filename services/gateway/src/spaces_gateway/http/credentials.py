@@ -20,6 +20,7 @@ from spaces_contracts.access import (
     TenantList,
 )
 from spaces_contracts.identifiers import Name, TenantId
+from spaces_contracts.keys import new_key, shown_prefix
 from spaces_contracts.problems import Code
 from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
@@ -27,7 +28,6 @@ from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
 from spaces_gateway.http.principals import Caller, User
 from spaces_gateway.http.text import Text
-from spaces_gateway.keys import new_key, shown_prefix
 from spaces_gateway.services import Services
 
 
