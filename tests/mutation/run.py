@@ -1,7 +1,8 @@
 """Mutation testing of the pure modules: `make mutants`. Fails when fewer than 80 % of mutants are killed.
 
 cosmic-ray changes one thing at a time in a copy of the sources; the module's unit tests must notice.
-A session that was stopped goes on where it was; `--fresh` starts over.
+A session that was stopped goes on where it was, unless its module was changed since; `--fresh`
+starts all of them over.
 """
 
 import argparse
@@ -78,7 +79,10 @@ def _session(module: str, tests: str, sample: int | None) -> tuple[int, int]:
     """(killed, all) mutants of one module."""
     name = module.replace("/", "_").removesuffix(".py")
     copy, session, config = WORK / name, WORK / f"{name}.sqlite", WORK / f"{name}.toml"
-    if not session.exists():
+    original = WORK / f"{name}.original"
+    current = (ROOT / module).read_bytes()
+    if not session.exists() or not original.exists() or original.read_bytes() != current:
+        session.unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
         for part in ("libs", "services", "deploy/stack", "tests"):
             ignored = shutil.ignore_patterns("node_modules", "__pycache__")
@@ -91,6 +95,9 @@ def _session(module: str, tests: str, sample: int | None) -> tuple[int, int]:
         )
         if sample is not None:
             _keep(session, sample)
+        original.write_bytes(current)
+    # Whoever stopped the last run may have left a mutant behind.
+    (copy / module).write_bytes(current)
     _run(copy, "exec", str(config), str(session))
     with sqlite3.connect(session) as database:
         outcomes = [row[0] for row in database.execute("SELECT test_outcome FROM work_results")]
