@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,8 @@ def running_platform(
     registries: int = 1,
     schedulers: int = 1,
     environ: Mapping[str, str] | None = None,
+    # A power failure is no part of most tests, and a killed process loses nothing without fsync.
+    postgres_settings: Mapping[str, str] = {"fsync": "off"},
 ) -> Iterator[Platform]:
     """A platform with databases of its own; everything it wrote is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="spaces-test-", dir="/var/tmp"))
@@ -166,8 +168,7 @@ def running_platform(
             registries=registries,
             schedulers=schedulers,
             restart=False,
-            # A power failure is no part of any test, and a killed process loses nothing without fsync.
-            postgres_settings={"fsync": "off"},
+            postgres_settings=postgres_settings,
             environ=environ or {},
         )
     )
