@@ -157,8 +157,14 @@ def running_platform(
     environ: Mapping[str, str] | None = None,
     # A power failure is no part of most tests, and a killed process loses nothing without fsync.
     postgres_settings: Mapping[str, str] = {"fsync": "off"},
+    environ_of: Mapping[str, Mapping[str, str]] | None = None,
+    before_start: Callable[[Processes, Path], None] | None = None,
 ) -> Iterator[Platform]:
-    """A platform with databases of its own; everything it wrote is removed at the end."""
+    """A platform with databases of its own; everything it wrote is removed at the end.
+
+    `environ_of` are variables for single programs by name; `before_start` is told the ports and the folder
+    before anything runs in it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="spaces-test-", dir="/var/tmp"))
     folder.chmod(0o711)
     processes = Processes(
@@ -170,9 +176,12 @@ def running_platform(
             restart=False,
             postgres_settings=postgres_settings,
             environ=environ or {},
+            environ_of=environ_of or {},
         )
     )
     try:
+        if before_start is not None:
+            before_start(processes, folder)
         processes.start()
         platform = Platform(processes, folder)
         try:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Options:
     nats_url: str | None = None
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)  # more variables for every service
+    # More variables for single programs, by name: gateway, scheduler-2, postgres, nats …
+    environ_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Platform:
@@ -134,10 +136,10 @@ class Platform:
                 secrets,
                 dict(self._options.postgres_settings),
             )
-            programs.append(postgres.program())
+            programs.append(self._with_environ(postgres.program()))
         if self._options.nats_url is None:
             nats = NatsServer(self._nats_port, self._monitor_port, self._state.nats_store, secrets)
-            programs.append(nats.program())
+            programs.append(self._with_environ(nats.program()))
         self.supervisor.start(programs)
         passwords = {role: secrets.get(role) for role in (MIGRATOR, *SERVICE_ROLES)}
         url = self._options.postgres_url or (postgres.admin_url(DATABASE) if postgres else "")
@@ -159,12 +161,18 @@ class Platform:
             environ = environments.registry(servers, self._state, planned.port)
         else:
             environ = environments.scheduler(servers, planned.port)
-        return Program(
-            name=planned.name,
-            argv=(command(f"spaces-{planned.service}"), "serve"),
-            environ=environ | dict(self._options.environ),
-            ready=partial(_serves, planned),
+        return self._with_environ(
+            Program(
+                name=planned.name,
+                argv=(command(f"spaces-{planned.service}"), "serve"),
+                environ=environ | dict(self._options.environ),
+                ready=partial(_serves, planned),
+            )
         )
+
+    def _with_environ(self, program: Program) -> Program:
+        more = self._options.environ_of.get(program.name, {})
+        return replace(program, environ={**program.environ, **more})
 
 
 @dataclass(frozen=True)
