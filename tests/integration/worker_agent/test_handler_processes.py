@@ -376,7 +376,8 @@ async def test_jobs_that_meet_dying_handlers_end_one_way_or_the_other(
     visit = await gateway.admitted()
     for _ in range(6):
         for pid in agent.engine.pool.pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it is dying of the last round
+                os.kill(pid, signal.SIGKILL)
         await visit.job()
         result = await visit.result()
         assert result["status"] == "succeeded" or result["error"]["code"] == "handler_crashed"
