@@ -1,5 +1,6 @@
 """Handlers that fail, die, block or ignore: the agent lives on and says what happened."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
