@@ -149,7 +149,7 @@ class Platform:
 
 
 @contextmanager
-def running_platform(
+def running_platform(  # noqa: PLR0913 - the choices of one platform, all optional
     *,
     gateways: int = 1,
     registries: int = 1,
