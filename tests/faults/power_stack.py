@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from spaces_stack.accounts import unprivileged
-from spaces_stack.platform import Options
+from spaces_stack.platform import Options, answers_ok
 from spaces_stack.platform import Platform as Processes
 from spaces_stack.postgres_server import POSTGRES_HOME
 from spaces_stack.state_dir import StateDir
@@ -26,6 +28,8 @@ _WORKERS = {
     "power-echo": (("power-a", "power-b", "power-c"), str(HANDLER), 8),
     "power-stream": (("power-stream",), f"{HANDLER}:count", 2),
 }
+_READY_WITHIN_S = 60.0
+_LOOK_S = 0.02
 _SHOWN_SETTINGS = (
     "server_version",
     "fsync",
@@ -55,9 +59,21 @@ class PowerStack:
     def restore(self, *, services_too: bool) -> bool:
         """The power comes back and everything starts again. Whether the disk behaved like one."""
         true_cut = self.disk.restore()
-        for name in self._hit(services_too):
+        hit = self._hit(services_too)
+        for name in hit:
+            if name in _WORKERS:
+                self._wait_for_services()  # those that lived through it come back to the servers by themselves
             self.platform.revive(name)
+        self._wait_for_services()
         return true_cut
+
+    def _wait_for_services(self) -> None:
+        until = time.monotonic() + _READY_WITHIN_S
+        for name, url in self.processes.describe().health_urls.items():
+            while not answers_ok(url):
+                if time.monotonic() > until:
+                    raise AssertionError(f"{name} is not ready:\n{self.platform.log(name)}")
+                time.sleep(_LOOK_S)
 
     async def setting(self, name: str) -> str:
         """A PostgreSQL setting as it is in force."""
@@ -143,7 +159,15 @@ def _link(path: Path, target: Path) -> None:
 def environment(settings: Mapping[str, str]) -> dict[str, Any]:
     """What the figures depend on."""
     system = os.uname()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return {
+        "commit": commit.stdout.strip(),
         "kernel": f"{system.sysname} {system.release} {system.machine}",
         "cpus": os.cpu_count(),
         "disk": "ext4 on a loop file, ended by EXT4_IOC_SHUTDOWN(NOLOGFLUSH)",
