@@ -71,6 +71,7 @@ class PlatformDouble:
         self.ended: list[tuple[str, bool]] = []
         self.ended_refusals = 0  # so many ConnectionEnded are not answered in time
         self.suspected: list[str] = []
+        self.silences: list[float] = []
         self.beats: list[GatewayBeat] = []
         self.doubted: list[str] = []
         self.lost: dict[str, Problem] = {}
@@ -98,7 +99,7 @@ class PlatformDouble:
                 serve(Authenticate, self._authenticate, queue="registry"),
                 serve(RedeemTicket, self._redeem, queue="registry"),
                 serve(GetSpace, self._space, queue="registry"),
-                on(ConnectionSuspected, lambda m, _: self.suspected.extend(m.connection_ids)),
+                on(ConnectionSuspected, self._suspected),
                 on(JobAnswer, lambda m, _: self.answers.append(m)),
                 on(JobResult, self._result),
                 serve(Submit, self._submit, queue="scheduler"),
@@ -150,6 +151,10 @@ class PlatformDouble:
             raise ProblemError.of(Code.UNAVAILABLE, "not now")
         self.ended += [(cid, command.clean) for cid in command.connection_ids]
         return Done()
+
+    def _suspected(self, message: ConnectionSuspected, _delivery: Delivery) -> None:
+        self.suspected += message.connection_ids
+        self.silences.append(message.silent_s)
 
     async def _beat(self, beat: GatewayBeat) -> GatewayBeatReply:
         self.beats.append(beat)

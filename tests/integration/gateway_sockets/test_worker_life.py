@@ -6,6 +6,7 @@ from spaces_contracts.connections import ControlAction, DrainConnection, KickCon
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import CancelJob, ConnectionGone
+from spaces_gateway.sockets.worker_hub import FROZEN_S
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.support.eventually import eventually
@@ -32,6 +33,48 @@ async def test_a_silent_worker_is_pinged_suspected_and_closed(
     await gateway.sockets.workers.tick()
     assert await worker.close_code() == 4408
     await eventually(lambda: platform.ended == [(cid, False)])
+
+
+async def test_a_suspicion_tells_since_when_nothing_was_heard(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    worker = await connect(gateway, "/ws/worker")
+    cid = (await worker.registered())["connection_id"]
+    age(gateway, 5)
+    await gateway.sockets.workers.tick()
+    await eventually(lambda: platform.suspected == [cid])
+    assert 5 <= platform.silences[0] < 6
+
+
+async def test_a_gateway_takes_back_its_own_suspicion_with_the_next_beat(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    worker = await connect(gateway, "/ws/worker")
+    cid = (await worker.registered())["connection_id"]
+    age(gateway, 5)
+    await gateway.sockets.workers.tick()
+    await gateway.sockets.workers.beat()
+    assert platform.beats[-1].held == []
+    age(gateway, -5)
+    await gateway.sockets.workers.beat()
+    assert platform.beats[-1].held == [cid]
+    await gateway.sockets.workers.beat()
+    assert platform.beats[-1].held == []
+
+
+async def test_a_gateway_that_stood_still_reads_before_it_suspects(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    worker = await connect(gateway, "/ws/worker")
+    cid = (await worker.registered())["connection_id"]
+    hub = gateway.sockets.workers
+    await hub.tick()
+    age(gateway, 5)
+    hub._ticked_at = hub.clock.monotonic() - FROZEN_S - 0.1
+    await hub.tick()
+    assert platform.suspected == []
+    await hub.tick()
+    await eventually(lambda: platform.suspected == [cid])
 
 
 async def test_a_worker_that_answers_is_not_suspected(

@@ -142,6 +142,22 @@ async def test_a_gateway_that_holds_a_doubted_worker_clears_the_doubt(world: Wor
     assert await state(world) is ConnectionState.LIVE
 
 
+async def test_a_silence_that_is_told_late_does_not_live_longer(
+    world: World, tables: Tables
+) -> None:
+    agent, verdict = await attached(world)
+    await world.seconds(RESTED)
+    suspicion = ConnectionSuspected(connection_ids=[verdict.connection_id], silent_s=9.0)
+    await world.bus.publish(suspicion)
+    await eventually(lambda: doubted(world))
+    await pass_time(tables, 3.5)  # 12.5 s of silence
+    await world.bus.request(GatewayBeat(gateway_id=agent.gateway_id))
+    assert await world.seconds(1) == 0
+    await pass_time(tables, 1)  # 13.5 s: the lease of 10 s, and the 3 s until silence is suspicious
+    await world.bus.request(GatewayBeat(gateway_id=agent.gateway_id))
+    assert await world.seconds(1) == 1
+
+
 async def doubted(world: World) -> bool:
     return await state(world) is ConnectionState.SUSPECT
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces_contracts.connections import LEASE_S, SUSPECT_AFTER_S
 from spaces_registry import leases
-from spaces_registry.leases import GRACE_S, Reading, Watch, disturbed, doubtful
+from spaces_registry.leases import GRACE_S, Reading, Watch, disturbed, doubtful, lease_left_s
 
 START = Reading(database_s=1_000_000.0, monotonic_s=50.0, bus_up_s=100.0, database_up_s=100.0)
 
@@ -118,3 +119,13 @@ def test_the_figures_are_those_of_the_design() -> None:
 def test_a_step_that_is_exactly_on_the_limit_disturbs_nothing() -> None:
     assert not disturbed(START, after(START, leases.FROZEN_S))
     assert not disturbed(START, after(START, 1.0, wall=1.0 + leases.CLOCK_STEP_S))
+
+
+@given(silent_s=st.floats(0, 60))
+def test_a_sockets_lease_ends_at_one_moment_however_late_its_silence_is_told(
+    silent_s: float,
+) -> None:
+    left_s = lease_left_s(silent_s)
+    assert 0 <= left_s <= LEASE_S
+    if SUSPECT_AFTER_S <= silent_s <= LEASE_S + SUSPECT_AFTER_S:
+        assert silent_s + left_s == pytest.approx(LEASE_S + SUSPECT_AFTER_S)

@@ -123,10 +123,15 @@ class ConnectionEnded(Command[Done]):
 
 
 class ConnectionSuspected(Message):
-    """Somebody could not reach a connection; the registry starts its lease running out."""
+    """Somebody could not reach a connection; the registry starts its lease running out.
+
+    `silent_s`: who holds the sockets has heard nothing on any of them for at least so long. The lease is counted
+    from then, with SUSPECT_AFTER_S more.
+    """
 
     subject: ClassVar = Subject("rpc.reg.connection_suspected")
     connection_ids: list[ConnectionId]
+    silent_s: float = Field(default=0.0, ge=0.0)
 
 
 class GatewayBeatReply(Reply):

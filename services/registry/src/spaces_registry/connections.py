@@ -6,6 +6,7 @@ from spaces_chassis.bus import Delivery
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal, PrincipalKind
 from spaces_contracts.connections import (
+    LEASE_S,
     ConnectionEnded,
     ConnectionList,
     ConnectionSuspected,
@@ -20,6 +21,7 @@ from spaces_registry.actors import sees_space, tenant_filter
 from spaces_registry.endings import Endings, Reason
 from spaces_registry.hints import Hints
 from spaces_registry.lease_store import SOCKET_LOST, UNREACHABLE
+from spaces_registry.leases import lease_left_s
 from spaces_registry.meters import Meters
 from spaces_registry.space_finder import require_seen
 from spaces_registry.stores import Stores
@@ -45,12 +47,12 @@ class Connections:
             for space_id, ids in await self._connections.spaces_of(command.connection_ids):
                 await self._endings.end(space_id, ids, Reason.LEFT)
         else:
-            await self._suspect(command.connection_ids, SOCKET_LOST)
+            await self._suspect(command.connection_ids, SOCKET_LOST, LEASE_S)
         return Done()
 
     async def suspected(self, message: ConnectionSuspected, _delivery: Delivery) -> None:
         """Somebody could not reach these."""
-        await self._suspect(message.connection_ids, UNREACHABLE)
+        await self._suspect(message.connection_ids, UNREACHABLE, lease_left_s(message.silent_s))
 
     async def bye(self, message: WorkerBye, _delivery: Delivery) -> None:
         """A direct worker left and holds nothing."""
@@ -85,8 +87,8 @@ class Connections:
         )
         return ConnectionList(connections=found)
 
-    async def _suspect(self, connection_ids: Sequence[str], cause: str) -> None:
-        count = await self._leases.suspect(connection_ids, cause)
+    async def _suspect(self, connection_ids: Sequence[str], cause: str, lease_s: float) -> None:
+        count = await self._leases.suspect(connection_ids, cause, lease_s)
         self._suspicions[cause].inc(count)
 
     async def _controlled(self, actor: Principal, command: ControlConnection) -> str:

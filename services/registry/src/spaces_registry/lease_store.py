@@ -108,15 +108,19 @@ class LeaseStore:
             list(held),
         )
 
-    async def suspect(self, connection_ids: Sequence[str], cause: str) -> int:
+    async def suspect(
+        self, connection_ids: Sequence[str], cause: str, lease_s: float = LEASE_S
+    ) -> int:
         """Lets the leases of some connections run out; returns how many were not doubted before."""
-        return await self._suspect("c.connection_id = ANY ($1)", list(connection_ids), cause)
+        return await self._suspect(
+            "c.connection_id = ANY ($1)", list(connection_ids), cause, lease_s
+        )
 
     async def suspect_gateway(self, gateway_id: str) -> int:
         """Doubts all sockets of a gateway."""
-        return await self._suspect("c.gateway_id = $1", gateway_id, GATEWAY_LOST)
+        return await self._suspect("c.gateway_id = $1", gateway_id, GATEWAY_LOST, LEASE_S)
 
-    async def _suspect(self, which: str, value: object, cause: str) -> int:
+    async def _suspect(self, which: str, value: object, cause: str, lease_s: float) -> int:
         rows = await self._database.fetch(
             f"""
             WITH trusted AS (
@@ -130,7 +134,7 @@ class LeaseStore:
             """,
             value,
             cause,
-            LEASE_S,
+            lease_s,
         )
         return len(rows)
 

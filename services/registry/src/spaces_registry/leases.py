@@ -61,6 +61,15 @@ def disturbed(before: Reading, now: Reading) -> bool:
     return abs(stepped_s) > CLOCK_STEP_S or elapsed_s > FROZEN_S
 
 
+def lease_left_s(silent_s: float) -> float:
+    """What is left of a socket's lease when its gateway has heard nothing for so long.
+
+    A worker has its lease from the moment at which silence becomes suspicious, however late we are told of it:
+    time that a message takes, or a gateway between two looks, does not make a death later.
+    """
+    return min(LEASE_S, max(0.0, LEASE_S + SUSPECT_AFTER_S - silent_s))
+
+
 def doubtful(lease_left_s: float | None, gateway_left_s: float | None) -> bool:
     """Whether a connection's silence is long enough to call it suspect.
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# A look at the sockets that comes so late means that this process stood still, and did not read.
+FROZEN_S = 2.0
 _LEASE_LOST = Problem(code=Code.HEARTBEAT_TIMEOUT, message="This connection's lease ran out.")
 
 
@@ -61,7 +63,9 @@ class WorkerHub:
         self.sockets: set[WorkerSocket] = set()
         self._by_connection: dict[str, WorkerSocket] = {}
         self._suspected: set[str] = set()  # and not told yet
+        self._told: set[str] = set()  # suspected by us, and not heard since
         self._doubted: list[str] = []  # by others, as the last beat's answer said
+        self._ticked_at: float | None = None
 
     def hold(self, connection_id: str, socket: "WorkerSocket") -> None:
         """Messages for the connection go to this socket."""
@@ -98,11 +102,26 @@ class WorkerHub:
     async def tick(self) -> None:
         """Each second: pings what is quiet, suspects what stays quiet, closes what is dead."""
         now = self.clock.monotonic()
+        before, self._ticked_at = self._ticked_at, now
+        if before is not None and now - before > FROZEN_S:
+            return  # this process stood still, and what came meanwhile has not been read yet
         for socket in list(self.sockets):
             self._suspected.update(socket.tick(now))
         if self._suspected and self.bus.connected:
-            await self.bus.publish(ConnectionSuspected(connection_ids=sorted(self._suspected)))
-            self._suspected.clear()
+            await self._tell_silence(now)
+
+    async def _tell_silence(self, now: float) -> None:
+        silences = {cid: self._silent_s(cid, now) for cid in self._suspected}
+        # Who was heard while the bus was away is not suspected any more; who left is told of otherwise.
+        silent = {cid: s for cid, s in silences.items() if s is not None and s >= SUSPECT_AFTER_S}
+        if silent:
+            await self.bus.publish(
+                ConnectionSuspected(
+                    connection_ids=sorted(silent), silent_s=round(min(silent.values()), 3)
+                )
+            )
+        self._told.update(silent)
+        self._suspected.clear()
 
     async def beat(self) -> None:
         """Each 3 s: renews the lease of all sockets, and drops those whose lease is lost."""
@@ -111,7 +130,7 @@ class WorkerHub:
             version=self.identity.version,
             connections=len(self._by_connection),
             leaving=self.door.leaving,
-            held=[cid for cid in self._doubted if self._heard_lately(cid)],
+            held=sorted(cid for cid in {*self._doubted, *self._told} if self._heard_lately(cid)),
         )
         try:
             reply = await self.bus.request(beat)
@@ -121,17 +140,21 @@ class WorkerHub:
             log.warning("beat_not_answered", problem=str(error))
             return
         self._doubted = reply.doubted
+        self._told -= set(beat.held)
+        self._told &= self._by_connection.keys()
         for connection_id in reply.ended:
             socket = self._by_connection.get(connection_id)
             if socket is not None:
                 socket.kick(connection_id, reply.problem or _LEASE_LOST)
 
     def _heard_lately(self, connection_id: str) -> bool:
-        """Whether a connection that others doubt is here and alive."""
+        """Whether a connection that somebody doubts is here and alive."""
+        silent_s = self._silent_s(connection_id, self.clock.monotonic())
+        return silent_s is not None and silent_s < SUSPECT_AFTER_S
+
+    def _silent_s(self, connection_id: str, now: float) -> float | None:
         socket = self._by_connection.get(connection_id)
-        if socket is None:
-            return False
-        return self.clock.monotonic() - socket.session.heard_at < SUSPECT_AFTER_S
+        return None if socket is None else now - socket.session.heard_at
 
     # Part
 
