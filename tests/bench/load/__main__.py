@@ -13,28 +13,27 @@ import uvloop
 from tests.bench.load.connections import Arrivals, HttpWalker, SocketWalker, Walker
 from tests.bench.load.figures import Figures
 from tests.bench.load.flow import Flow, Load, clock
-from tests.bench.load.flows import FLOWS
+from tests.bench.load.flows import FLOWS, TASKS
 from tests.bench.load.recorder import Recorder
 
 _CONNECT_AT_ONCE = 64
 _AFTERWARDS_CLIENTS = 16
 _AFTERWARDS_S = 60.0
+Tell = Callable[[dict[str, object]], None]
 
 
-async def run(load: Load, tell: Callable[[dict[str, object]], None]) -> Figures:
+async def run(load: Load, tell: Tell) -> Figures:
     """Connects, warms up, measures, leaves."""
-    entry = FLOWS[load.flow]
     recorder = Recorder()
+    if load.flow in TASKS:
+        await _run_task(load, recorder, tell)
+        return recorder.figures()
+    entry = FLOWS[load.flow]
     arrivals = Arrivals() if load.rate else None
     kind: type[Walker] = SocketWalker if entry.socket else HttpWalker
     walkers = await _connect(load, entry.flow, recorder, arrivals, kind)
     offering = asyncio.create_task(_offer(load, arrivals)) if arrivals else None
-    await asyncio.sleep(load.warm_s)
-    tell({"phase": "measuring"})
-    recorder.begin()
-    await asyncio.sleep(load.seconds)
-    recorder.end()
-    tell({"phase": "measured"})
+    await _phases(load, recorder, tell)
     if offering:
         offering.cancel()
     for walker in walkers:
@@ -45,6 +44,24 @@ async def run(load: Load, tell: Callable[[dict[str, object]], None]) -> Figures:
         async with asyncio.timeout(_AFTERWARDS_S):
             await asyncio.gather(*(walker.ended for walker in walkers))
     return recorder.figures()
+
+
+async def _phases(load: Load, recorder: Recorder, tell: Tell) -> None:
+    await asyncio.sleep(load.warm_s)
+    tell({"phase": "measuring"})
+    recorder.begin()
+    await asyncio.sleep(load.seconds)
+    recorder.end()
+    tell({"phase": "measured"})
+
+
+async def _run_task(load: Load, recorder: Recorder, tell: Tell) -> None:
+    phases = asyncio.create_task(_phases(load, recorder, tell))
+    work = asyncio.ensure_future(TASKS[load.flow](load, recorder))
+    await asyncio.wait([phases, work], return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        await work  # raises what went wrong
+    work.cancel()
 
 
 async def _connect(
