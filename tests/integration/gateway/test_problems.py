@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from starlette.responses import Response
 
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.access import (
@@ -19,7 +18,6 @@ from spaces_contracts.problems import KINDS, Code, Problem
 from spaces_contracts.requests import CancelRequest
 from spaces_contracts.spaces import CreateSpace
 from spaces_gateway.http.edge import Edge
-from spaces_gateway.http.hot import HotRoutes
 from tests.integration.gateway.conftest import Running
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -274,12 +272,9 @@ async def test_a_gateway_that_is_full_says_so(running: Running) -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def never(*_: object) -> Response:
-        raise AssertionError
-
     edge = Edge(
         running.gateway.http,
-        HotRoutes(running.gateway.services.access, never, never),
+        running.gateway.hot,
         {},
         Metrics("test"),
         max_in_flight=0,

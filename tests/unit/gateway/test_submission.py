@@ -16,9 +16,10 @@ from spaces_contracts.spaces import Space
 from spaces_gateway.submission import (
     SubmitBody,
     check_inputs,
+    encoded,
     fingerprint,
-    message_size,
     payload_of,
+    submit_bytes,
 )
 
 JSON = st.recursive(
@@ -121,15 +122,23 @@ def test_everything_that_matters_is_in_the_fingerprint() -> None:
     assert fingerprint("s", body, [one]) == fingerprint("s", body, [again])
 
 
-@given(st.text(max_size=2000), st.integers(0, 3))
-def test_a_message_is_never_larger_than_it_was_said_to_be(prompt: str, files: int) -> None:
-    request = NewRequest(
-        request_id=new_id(),
-        space_id=new_id(),
-        tenant_id=new_id(),
-        principal_id=new_id(),
-        payload=payload_of(SubmitBody(prompt=prompt)),
-        files=[file(InputKind.FILE)] * files,
-        upload_url="/api/results/x/files?" + "x" * 160,
-    )
-    assert len(Submit(requests=[request]).encode()) <= message_size(request) + 100
+@given(st.text(max_size=50), st.sampled_from([None, 1.5]), st.integers(0, 3))
+def test_requests_travel_as_the_contract_says(
+    prompt: str, timeout_s: float | None, files: int
+) -> None:
+    members: dict[str, Any] = {
+        "request_id": new_id(),
+        "space_id": new_id(),
+        "tenant_id": new_id(),
+        "principal_id": new_id(),
+        "payload": payload_of(SubmitBody(prompt=prompt)),
+        "inputs": [InputKind.PROMPT],
+        "files": [file(InputKind.FILE)] * files or None,
+        "timeout_s": timeout_s,
+        "priority": -3,
+        "idempotency_key": None,
+        "notify": "gw.a.cl.b",
+    }
+    given_members = {name: value for name, value in members.items() if value is not None}
+    sent = submit_bytes([encoded(**members)] * 2)
+    assert Submit.decode(sent) == Submit(requests=[NewRequest(**given_members)] * 2)

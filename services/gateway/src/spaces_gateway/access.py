@@ -36,11 +36,18 @@ class Memory(Generic[K, V]):
         self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._generation = 0
 
+    def known(self, key: K) -> V | None:
+        """The answer, unless it is not known or too old."""
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] > self._clock.monotonic():
+            return kept[1]
+        return None
+
     async def recall(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
         """The answer, asked for when it is not known or too old."""
-        known = self._kept.get(key)
-        if known is not None and known[0] > self._clock.monotonic():
-            return known[1]
+        known = self.known(key)
+        if known is not None:
+            return known
         generation = self._generation
         answer = await ask()
         # An answer that was on its way while something was forgotten may be the old one.
@@ -69,6 +76,9 @@ class Access:
     async def principal(self, secret: str) -> Principal:
         """Whose secret this is. Problems: unauthenticated, token_revoked, unavailable."""
         digest = sha256_hex(secret)
+        known = self._principals.known(digest)
+        if known is not None:
+            return known
 
         async def ask() -> Principal:
             reply = await self._bus.request(Authenticate(secret_sha256=digest))
@@ -86,6 +96,9 @@ class Access:
 
         Problems: space_not_found, multiple_spaces, unavailable.
         """
+        known = self._spaces.known((actor.principal_id, ref))
+        if known is not None:
+            return known
 
         async def ask() -> Space:
             reply = await self._bus.request(GetSpace(actor=actor, ref=ref))

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from spaces_chassis.batcher import BatcherMetrics
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import SystemClock
-from spaces_chassis.http import HttpServer
+from spaces_chassis.http import App, HttpServer
 from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.connections import GATEWAY_CLIENT_NAME
@@ -21,6 +21,8 @@ from spaces_gateway.files.signing import FileLinks, random_key
 from spaces_gateway.files.store import FileStore, open_store
 from spaces_gateway.http.application import build_http
 from spaces_gateway.http.edge import Edge
+from spaces_gateway.http.hot import HotRoutes
+from spaces_gateway.http.one_write import OneWriteProtocol
 from spaces_gateway.http.waits import Waits
 from spaces_gateway.services import Services
 from spaces_gateway.settings import GatewaySettings
@@ -38,6 +40,7 @@ class Gateway:
 
     services: Services
     http: FastAPI
+    hot: HotRoutes
     server: HttpServer
     parts: list[Part]  # in the order to start; drained and stopped in reverse
 
@@ -57,7 +60,8 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
         Loop("file_retention", sweep.step, sweep.every_s, clock, loops),
     ]
     http, hot = build_http(services, sockets, waits, parts)
-    server = HttpServer(
+    server = server_of(
+        settings,
         Edge(
             http,
             hot,
@@ -65,18 +69,27 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
             services.metrics,
             settings.max_connections,
         ),
+    )
+    # Drained in reverse: not ready and waiting calls answered, sockets say goaway, then the server ends.
+    parts += [server, *sockets.parts(), waits]
+    return Gateway(services, http, hot, server, parts)
+
+
+def server_of(settings: GatewaySettings, app: App) -> HttpServer:
+    """The server and its bounds, whatever stands behind it: conformance tests put an echo there."""
+    return HttpServer(
+        app,
         host=settings.host,
         port=settings.port,
         drain_s=max(1, int(settings.drain_s / 2)),
+        proxy_headers=False,  # nothing here depends on the client's address or scheme
+        http=OneWriteProtocol,
         ws=SpacesWebSocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         # The bounds of edge and sockets answer first; this one protects the process.
         limit_concurrency=settings.max_connections * 2,
     )
-    # Drained in reverse: not ready and waiting calls answered, sockets say goaway, then the server ends.
-    parts += [server, *sockets.parts(), waits]
-    return Gateway(services, http, server, parts)
 
 
 def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services, Submission]:

@@ -3,21 +3,20 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from spaces_chassis.batcher import Batcher, BatcherMetrics
-from spaces_chassis.bus import Bus
+from spaces_chassis.bus import Bus, decode_reply
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import ProblemError, UnavailableError
 from spaces_contracts.access import Principal, PrincipalKind
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import FileId, new_id
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import MAX_BATCH, NewRequest, Submit, SubmitVerdict
+from spaces_contracts.requests import MAX_BATCH, Submit, Submitted, SubmitVerdict
 from spaces_contracts.spaces import Space
 from spaces_gateway.access import Access
 from spaces_gateway.files.signing import FileLinks
@@ -50,8 +49,7 @@ class SubmitBody(BaseModel):
     run_timeout_s: Seconds | None = Field(default=None, description="Longest run of one attempt.")
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A request that is durable. `verdict.problem` is always None."""
 
     verdict: SubmitVerdict
@@ -82,11 +80,11 @@ class Submission:
         self._files = files
         self._links = links
         self._clock = clock
-        self._batcher: Batcher[NewRequest, SubmitVerdict] = Batcher(
+        self._batcher: Batcher[bytes, SubmitVerdict] = Batcher(
             self._flush,
             max_items=MAX_BATCH,
             max_bytes=MAX_MESSAGE_BYTES,
-            size_of=message_size,
+            size_of=len,
             name="submit",
             metrics=metrics,
         )
@@ -115,30 +113,30 @@ class Submission:
         inputs = check_inputs(space, body.prompt, files)
         request_id = request_id or new_id()
         total_s = body.timeout_s or space.policy.timeout_s
-        request = NewRequest(
+        request = encoded(
             request_id=request_id,
             space_id=space.space_id,
             tenant_id=space.tenant_id,
             principal_id=actor.principal_id,
             payload=payload_of(body),
             inputs=inputs,
-            files=self._links.input_refs(files, request_id, total_s),
+            files=self._links.input_refs(files, request_id, total_s) if files else None,
             upload_url=self._links.upload_url(request_id, space.tenant_id, total_s),
             priority=body.priority,
             queue_timeout_s=body.queue_timeout_s,
             run_timeout_s=body.run_timeout_s,
             timeout_s=body.timeout_s,
             idempotency_key=idempotency_key,
-            body_sha256=fingerprint(space.space_id, body, files) if idempotency_key else "",
+            body_sha256=fingerprint(space.space_id, body, files) if idempotency_key else None,
             notify=notify,
         )
-        if message_size(request) > MAX_MESSAGE_BYTES:
+        if len(request) > MAX_MESSAGE_BYTES:
             raise ProblemError.of(
                 Code.PAYLOAD_TOO_LARGE, "The prompt and parameters are too large; send a file."
             )
         return Accepted(await self._accept(request), space)
 
-    async def _accept(self, request: NewRequest) -> SubmitVerdict:
+    async def _accept(self, request: bytes) -> SubmitVerdict:
         """Tries until there is a verdict, or until nobody should wait any longer."""
         deadline = self._clock.monotonic() + ACCEPT_S
         while True:
@@ -156,9 +154,10 @@ class Submission:
                 raise ProblemError(not_accepted(problem))
             await self._clock.sleep(RETRY_S)
 
-    async def _flush(self, batch: list[NewRequest]) -> Sequence[SubmitVerdict]:
+    async def _flush(self, batch: list[bytes]) -> Sequence[SubmitVerdict]:
         try:
-            return (await self._bus.request(Submit(requests=batch))).verdicts
+            packet = await self._bus.request_bytes(Submit.subject.template, submit_bytes(batch))
+            return decode_reply(Submitted, packet.body).verdicts
         except ProblemError as error:
             if error.problem.code is Code.UNAVAILABLE:
                 # Says nothing about the requests, so the batcher must not try them one by one.
@@ -224,11 +223,14 @@ def fingerprint(space_id: str, body: SubmitBody, files: Sequence[FileRef]) -> st
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def message_size(request: NewRequest) -> int:
-    """About how many bytes the request takes in a message: its payload is quoted once more there."""
-    payload = request.payload
-    quoted = len(payload.encode()) + payload.count('"') + payload.count("\\")
-    return quoted + 600 + sum(len(file.name) * 4 + 500 for file in request.files)
+def encoded(**members: Any) -> bytes:
+    """A NewRequest as it travels, of members that were checked; None stands for a default."""
+    return to_json({name: value for name, value in members.items() if value is not None})
+
+
+def submit_bytes(requests: Sequence[bytes]) -> bytes:
+    """A Submit as it travels, of encoded requests."""
+    return b'{"requests":[' + b",".join(requests) + b"]}"
 
 
 def not_accepted(problem: Problem) -> Problem:

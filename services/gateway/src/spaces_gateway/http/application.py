@@ -46,4 +46,4 @@ def build_http(
     ):
         app.include_router(api.operations().router)
     documents.install(app)
-    return app, HotRoutes(services.access, requests.submit, requests.get)
+    return app, HotRoutes(services, waits, requests.get)

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from spaces_chassis.errors import ProblemError
@@ -13,7 +14,9 @@ from spaces_contracts.problems import Code
 from spaces_gateway.http.problems import BadRequest
 
 MAX_JSON_BYTES = 1_048_576
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+LONGEST_WAIT_S = 60
+_KEY = re.compile(rb"[!-~]{1,255}")
+_WAIT = re.compile(rb"wait=([0-9.]{1,9})")  # what nearly all send; unescaping costs microseconds
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -58,11 +61,18 @@ def too_large(limit: int) -> ProblemError:
 def idempotency_key(request: Request) -> str | None:
     """The Idempotency-Key header, if any."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.match(key):
+    return None if key is None else checked_key(key.encode("latin-1"))
+
+
+def checked_key(key: bytes | None) -> str | None:
+    """The value of an Idempotency-Key header."""
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
         raise BadRequest.at(
             "header/Idempotency-Key", "Use 1 to 255 visible ASCII characters without spaces."
         )
-    return key
+    return key.decode()
 
 
 def file_name(request: Request) -> str | None:
@@ -71,15 +81,16 @@ def file_name(request: Request) -> str | None:
     return unquote(name, errors="replace") if name else None
 
 
-def wait_of(request: Request, longest_s: float = 60.0) -> float:
+def wait_in(query: bytes) -> float:
     """Seconds to wait for the end: the query parameter `wait`; 0 without it."""
-    text = request.query_params.get("wait")
+    plain = _WAIT.fullmatch(query)
+    text = plain[1].decode() if plain else QueryParams(query).get("wait")
     if text is None:
         return 0.0
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= longest_s:
-        raise BadRequest.at("query/wait", f"Use a number of seconds from 0 to {longest_s:g}.")
+    if not 0 <= seconds <= LONGEST_WAIT_S:
+        raise BadRequest.at("query/wait", f"Use a number of seconds from 0 to {LONGEST_WAIT_S}.")
     return seconds

@@ -1,11 +1,12 @@
 """The outermost ASGI application: sockets to their own, HTTP counted, bounded and never answered without a problem."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 
 from spaces_chassis.http import App, Event, Scope
 from spaces_chassis.metrics import Metrics
@@ -66,6 +67,7 @@ class Edge:
         self._metrics = EdgeMetrics(metrics)
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._log = log.bind()  # the module's own finds its level anew for each line
         metrics.gauge(
             "spaces_http_in_flight_requests", "HTTP requests being answered"
         ).set_function(lambda: self._in_flight)
@@ -86,7 +88,7 @@ class Edge:
         answer = Exchange(scope, receive, send)
         self._in_flight += 1
         try:
-            await self._answer(scope, answer.receive, answer.send)
+            await self._answer(scope, answer)
         except ClientDisconnect:
             log.debug("http_client_left", method=scope["method"], path=scope["path"])
         except Exception:  # not for the server: it would log without our fields and hang up
@@ -101,16 +103,21 @@ class Edge:
             seconds = time.perf_counter() - started
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.answered(method, _route(scope), answer.status, seconds)
-            # Only the path: what stands behind the question mark may be a signature.
-            log.debug("http", method=method, path=scope["path"], status=answer.status,
-                      ms=round(seconds * 1000, 1))  # fmt: skip
+            if self._log.is_enabled_for(logging.DEBUG):
+                # Only the path: what stands behind the question mark may be a signature.
+                self._log.debug("http", method=method, path=scope["path"], status=answer.status,
+                                ms=round(seconds * 1000, 1))  # fmt: skip
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
+        receive: Receive = exchange.receive
+        send: Send = exchange.send
         problem = self._refusal(scope)
         if problem is None:
             raw_path = scope.get("raw_path") or scope["path"].encode()
-            if b"%2f" in raw_path.lower():
+            if b"%2" in raw_path and b"%2f" in raw_path.lower():
                 scope["path"] = routed_path(raw_path)
+            if await self._hot.answer(scope, exchange):
+                return
             if scope["method"] in _WITH_BODY and not _streams(scope):
                 body = await _bounded(scope, receive)
                 if body is None:
@@ -119,8 +126,6 @@ class Edge:
                     receive = body
         if problem is not None:
             await problem_response(problem, called(scope))(scope, receive, send)
-        elif (hot := self._hot.find(scope)) is not None:
-            await (await hot.answer(Request(scope, receive)))(scope, receive, send)
         elif scope["method"] == "HEAD" and scope["path"] in _HEADS:
             # The server leaves the body out by its own copy of the method.
             await self._http({**scope, "method": "GET"}, receive, send)

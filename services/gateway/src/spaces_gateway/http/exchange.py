@@ -5,9 +5,10 @@ a reset before it reads the answer. So a little more is read and dropped first.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from spaces_chassis.http import Event, Scope
+from spaces_gateway.http import one_write
 
 LINGER_S = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
@@ -16,7 +17,7 @@ LINGER_BYTES = 256 * 1024 * 1024
 class Exchange:
     """Between the server and the application."""
 
-    __slots__ = ("_expects", "_receive", "_received", "_send", "_unread", "status")
+    __slots__ = ("_cycle", "_expects", "_receive", "_received", "_send", "_unread", "status")
 
     def __init__(
         self,
@@ -28,6 +29,7 @@ class Exchange:
         self._send = send
         self._unread, self._expects = _body_announced(scope)
         self._received = False
+        self._cycle = scope.get(one_write.EXTENSION)
         self.status = 0
 
     async def receive(self) -> Event:
@@ -49,6 +51,20 @@ class Exchange:
             await self._linger()
             event = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(event)
+
+    async def send_whole(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """A complete answer, in one write where the server can; content-length is added."""
+        if self._cycle is not None and not self._unread:
+            self.status = status
+            await one_write.write_answer(self._cycle, status, headers, body)
+            return
+        length = (b"content-length", b"%d" % len(body))
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+        )
+        await self.send({"type": "http.response.body", "body": body})
 
     async def _linger(self) -> None:
         if self._expects and not self._received:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
-from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
     CancelRequest,
@@ -22,20 +21,21 @@ from spaces_contracts.requests import (
 )
 from spaces_gateway.http import examples
 from spaces_gateway.http import request_json as show
-from spaces_gateway.http.bodies import idempotency_key, wait_of
+from spaces_gateway.http.bodies import LONGEST_WAIT_S, wait_in
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath, SpaceRef, space_ref
 from spaces_gateway.http.principals import User
 from spaces_gateway.http.problems import BadRequest
+from spaces_gateway.http.submit_call import SubmitCall
 from spaces_gateway.http.submits import SubmitReader
 from spaces_gateway.http.waits import Waits
 from spaces_gateway.services import Services, Sockets
-from spaces_gateway.submission import Accepted
 
 JSON = "application/json"
 KEEP_ALIVE_S = 15
 WaitQuery = Annotated[
-    float, Query(ge=0, le=60, description="Seconds to wait for the end before answering.")
+    float,
+    Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end before answering."),
 ]
 KeyHeader = Annotated[
     str | None,
@@ -109,41 +109,18 @@ class RequestsApi:
         Accepted requests are durable: they end exactly once, whatever is restarted meanwhile.
         With `wait` the answer is 200 with the result when the request ends in time, else 202.
         """
-        return await self.submit(request, space, actor)
-
-    async def submit(self, request: Request, space: str, actor: Principal) -> Response:
-        """The same without FastAPI's reading of parameters: the hot path."""
         ref = space_ref(space)
-        seconds, key = wait_of(request), idempotency_key(request)
         await self._services.access.space(actor, ref)  # before a large form is read
-        if not seconds:
-            async with self._reader.reading(request, actor) as body:
-                accepted = await self._services.submission.submit(
-                    actor, ref, body, idempotency_key=key
-                )
-            return self._accepted(accepted)
-        request_id = new_id()
-        wait = self._waits.begin(request_id)
+        call = SubmitCall(self._services, self._waits, wait)
         try:
             # The files of a form are removed if this block fails, so waiting is not part of it.
             async with self._reader.reading(request, actor) as body:
-                accepted = await self._services.submission.submit(
-                    actor,
-                    ref,
-                    body,
-                    idempotency_key=key,
-                    notify=self._services.waiters.notify,
-                    request_id=request_id,
-                )
-            if accepted.verdict.duplicate:
-                await wait.follow_known(accepted.space.space_id, accepted.request_id)
-            event = await wait.result(seconds)
+                await call.accept(actor, ref, body, key)
+            status, content, location = await call.answer()
         finally:
-            wait.stop()
-        if event is None:
-            return self._accepted(accepted)
-        content = show.finished_json(event, self._services.links, accepted.verdict.duplicate)
-        return Response(content, media_type=JSON)
+            call.stop()
+        headers = {"location": location} if location else None
+        return Response(content, status, headers, media_type=JSON)
 
     async def list_requests(
         self,
@@ -176,7 +153,7 @@ class RequestsApi:
 
     async def get(self, request: Request, request_id: str, actor: Principal) -> Response:
         """The same without FastAPI's reading of parameters: the hot path."""
-        seconds = wait_of(request)
+        seconds = wait_in(request.scope["query_string"])
         view = await self.view(request_id, actor)
         if seconds and not view.state.terminal:
             waiting = self._waits.begin(request_id)
@@ -227,14 +204,6 @@ class RequestsApi:
         if not reply.requests:
             raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id!r}.")
         return reply.requests[0]
-
-    def _accepted(self, accepted: Accepted) -> Response:
-        return Response(
-            show.accepted_json(accepted.verdict, accepted.space.space_id),
-            status_code=202,
-            media_type=JSON,
-            headers={"location": f"/api/requests/{accepted.request_id}"},
-        )
 
 
 SUBMIT_PROBLEMS = (

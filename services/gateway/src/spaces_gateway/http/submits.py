@@ -38,12 +38,12 @@ class SubmitReader:
         `strict` refuses fields that are not known. Problems: invalid_request, payload_too_large, those of files.
         """
         if not is_form(request):
-            yield self._model(await self._members(request), strict)
+            yield _model(await self._members(request), strict)
             return
         stored: list[str] = []
         try:
             members = await self._form(request, actor, stored)
-            yield self._model(members, strict)
+            yield _model(members, strict)
         except BaseException:
             await self._remove(stored)
             raise
@@ -53,10 +53,7 @@ class SubmitReader:
         if request.headers.get("content-type", "").lower().startswith(_URL_FORM):
             pairs = parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
             return _from_fields(pairs)
-        members = read_json(body)
-        if not isinstance(members, dict):
-            raise BadRequest.at("#", "The body is not a JSON object.")
-        return members
+        return _from_json(body)
 
     async def _form(self, request: Request, actor: Principal, stored: list[str]) -> dict[str, Any]:
         fields: list[tuple[str, str]] = []
@@ -82,13 +79,26 @@ class SubmitReader:
             except ProblemError:
                 return  # the store is away; the retention sweep removes what is left
 
-    def _model(self, members: dict[str, Any], strict: bool) -> SubmitBody:
-        if not strict:
-            members = {name: value for name, value in members.items() if name in _FIELDS}
-        try:
-            return SubmitBody.model_validate(members)
-        except ValidationError as error:
-            raise BadRequest.of(error) from None
+
+def read_submit(body: bytes) -> SubmitBody:
+    """A submit's JSON. Raises BadRequest."""
+    return _model(_from_json(body), strict=True)
+
+
+def _model(members: dict[str, Any], strict: bool) -> SubmitBody:
+    if not strict:
+        members = {name: value for name, value in members.items() if name in _FIELDS}
+    try:
+        return SubmitBody.model_validate(members)
+    except ValidationError as error:
+        raise BadRequest.of(error) from None
+
+
+def _from_json(body: bytes) -> dict[str, Any]:
+    members = read_json(body)
+    if not isinstance(members, dict):
+        raise BadRequest.at("#", "The body is not a JSON object.")
+    return members
 
 
 def _from_fields(fields: list[tuple[str, str]]) -> dict[str, Any]:

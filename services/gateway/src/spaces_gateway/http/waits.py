@@ -6,8 +6,8 @@ from typing import Protocol
 
 from spaces_chassis.errors import ProblemError
 from spaces_chassis.metrics import Metrics
-from spaces_contracts.requests import RequestFinished
-from spaces_gateway.waiters import Callbacks, Waiters, Watch
+from spaces_contracts.requests import RequestFinished, RequestView
+from spaces_gateway.waiters import Waiters, Watch
 
 
 class Ends(Protocol):
@@ -19,7 +19,7 @@ class Ends(Protocol):
 
 
 class Wait:
-    """One call that waits. `stop()` in a finally."""
+    """One call that waits (a Watcher of Waiters). `stop()` in a finally."""
 
     __slots__ = ("_future", "_subject", "_waits", "_watch")
 
@@ -35,7 +35,7 @@ class Wait:
 
     def follow(self, request_id: str) -> None:
         """Watches this request."""
-        self._watch = self._waits.waiters.watch(request_id, Callbacks(self._finished))
+        self._watch = self._waits.waiters.watch(request_id, self)
 
     async def follow_known(self, space_id: str, request_id: str) -> None:
         """Watches a request that is older than the watch, and was perhaps submitted at another gateway."""
@@ -67,9 +67,15 @@ class Wait:
         if self._subject is not None:
             self._waits.ends.remove(self._subject, _ignore)
 
-    def _finished(self, event: RequestFinished) -> None:
+    # Watcher
+
+    def finished(self, event: RequestFinished) -> None:
+        """The end."""
         if not self._future.done():
             self._future.set_result(event)
+
+    def seen(self, view: RequestView) -> None:
+        """It has not ended."""
 
 
 class Waits:
