@@ -38,8 +38,7 @@ class Running:
     supervisor: Supervisor
     facts: Mapping[str, str]
 
-    @property
-    def processes(self) -> dict[str, int]:
+    def processes_of(self, _shape: Shape) -> dict[str, int]:
         """Process ids by name."""
         return {name: self.supervisor.pid(name) for name in self.supervisor.names()}
 
