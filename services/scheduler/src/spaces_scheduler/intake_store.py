@@ -1,6 +1,6 @@
 """SQL of accepting requests: one function call, prepared once, on a connection of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -10,6 +10,7 @@ from spaces_contracts.requests import NewRequest
 from spaces_scheduler.claimed_jobs import ClaimedJob, claimed_job
 from spaces_scheduler.file_lists import encode_files
 from spaces_scheduler.lane_counts import LaneCount, lane_count
+from spaces_scheduler.rounds import rounds
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,23 @@ class IntakeStore:
         )
 
     async def submit(self, requests: Sequence[NewRequest]) -> Intake:
-        """Durable when it returns. Each request has its own verdict."""
+        """Durable when it returns. Each request has its own verdict, in their order."""
+        split = rounds(requests, _names)
+        if len(split) == 1:
+            return await self._one_round(requests)
+        parts = [await self._one_round([requests[nth] for nth in part]) for part in split]
+        acceptances = {
+            nth: acceptance
+            for indexes, part in zip(split, parts, strict=True)
+            for nth, acceptance in zip(indexes, part.acceptances, strict=True)
+        }
+        return Intake(
+            [acceptances[nth] for nth in range(len(requests))],
+            [job for part in parts for job in part.jobs],
+            [lane for part in parts for lane in part.lanes],
+        )
+
+    async def _one_round(self, requests: Sequence[NewRequest]) -> Intake:
         rows = await self._submit.fetch(
             [r.request_id for r in requests],
             [r.space_id for r in requests],
@@ -76,6 +93,13 @@ class IntakeStore:
             else:
                 intake.lanes.append(lane_count(row))
         return intake
+
+
+def _names(request: NewRequest) -> list[Hashable]:
+    """A retry may meet its first try in one batch, and so may two uses of one idempotency key."""
+    if request.idempotency_key is None:
+        return [request.request_id]
+    return [request.request_id, (request.principal_id, request.idempotency_key)]
 
 
 def _acceptance(row: asyncpg.Record) -> Acceptance:

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import sys
 
+import uvloop
+
 from spaces_chassis.lifecycle import run
 from spaces_chassis.logs import configure_logs
 from spaces_chassis.settings import SettingsError
@@ -32,4 +34,4 @@ def main() -> None:
     if command == "migrate":
         asyncio.run(schema.apply(settings.postgres_url.get_secret_value()))
     else:
-        sys.exit(asyncio.run(run(Scheduler(settings).parts)))
+        sys.exit(uvloop.run(run(Scheduler(settings).parts)))

@@ -11,6 +11,7 @@ from spaces_contracts.requests import JobAnswer, JobResult
 from spaces_scheduler.claimed_jobs import ClaimedJob, claimed_job
 from spaces_scheduler.file_lists import encode_files
 from spaces_scheduler.lane_counts import LaneCount, lane_count
+from spaces_scheduler.rounds import rounds
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,23 @@ class ResultStore:
         )
 
     async def finish(self, results: Sequence[JobResult]) -> Outcome:
-        """Durable when it returns. Each result has its own verdict."""
+        """Durable when it returns. Each result has its own verdict, in their order."""
+        split = rounds(results, lambda result: [result.request_id])
+        if len(split) == 1:
+            return await self._one_round(results)
+        parts = [await self._one_round([results[nth] for nth in part]) for part in split]
+        judgements = {
+            nth: judgement
+            for indexes, part in zip(split, parts, strict=True)
+            for nth, judgement in zip(indexes, part.judgements, strict=True)
+        }
+        return Outcome(
+            [judgements[nth] for nth in range(len(results))],
+            [job for part in parts for job in part.jobs],
+            [lane for part in parts for lane in part.lanes],
+        )
+
+    async def _one_round(self, results: Sequence[JobResult]) -> Outcome:
         rows = await self._finish.fetch(
             [r.space_id for r in results],
             [r.connection_id for r in results],
