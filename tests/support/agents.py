@@ -16,7 +16,7 @@ from spaces_worker_agent.engine import Engine
 from spaces_worker_agent.exits import Leave
 from spaces_worker_agent.files import Transfers
 from spaces_worker_agent.link import Introduction, Link
-from spaces_worker_agent.slot import HandlerCommand
+from spaces_worker_agent.process import HandlerCommand
 from spaces_worker_agent.spool import Spool
 from spaces_worker_agent.supervisor import Supervisor
 from spaces_worker_agent.watching import Quiet
@@ -47,7 +47,7 @@ async def agents(
     """`await start("handler", slots=1, …)`; whatever still runs at the end is stopped."""
     running: list[Agent] = []
 
-    async def start(
+    async def start(  # noqa: PLR0913  # an agent's many choices are meant
         name: str = "handler",
         *,
         slots: int = 1,
@@ -55,8 +55,11 @@ async def agents(
         spool: Path | None = None,
         grace_s: float = 0.2,
         takeover: bool = False,
+        processes: int = 1,
     ) -> Agent:
-        engine = await start_engine(name, spool or folder / "spool", origin, slots, grace_s)
+        engine = await start_engine(
+            name, spool or folder / "spool", origin, slots, grace_s, processes
+        )
         agent = run_engine(engine, make_link(), spaces, slots, takeover)
         running.append(agent)
         return agent
@@ -69,11 +72,13 @@ async def agents(
         await agent.leave()
 
 
-async def start_engine(name: str, spool: Path, origin: str, slots: int, grace_s: float) -> Engine:
+async def start_engine(
+    name: str, spool: Path, origin: str, slots: int, grace_s: float, processes: int = 1
+) -> Engine:
     """Handlers are loaded when it returns."""
     engine = Engine(
         Spool.open(spool),
-        HandlerCommand(f"{HANDLERS}:{name}", dict(os.environ), grace_s),
+        HandlerCommand(f"{HANDLERS}:{name}", dict(os.environ), grace_s, processes),
         slots=slots,
         transfers=Transfers(origin, httpx2.AsyncClient(trust_env=False)),
         work_root=Path(tempfile.mkdtemp(dir=spool.parent)),

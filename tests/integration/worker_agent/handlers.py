@@ -1,6 +1,7 @@
 """Handlers of every shape, run by the agents of these tests."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
@@ -8,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,89 @@ def many_files(request: Request) -> dict[str, Any]:
     out = request.work_dir / "out"
     out.touch()
     return {"text": "x" * 1_040_000, "files": [OutputFile(out)] * 40}
+
+
+async def side_by_side(request: Request) -> dict[str, Any]:
+    """Ends when its partner has begun too, which takes two at a time."""
+    meeting = request.parameters["meeting"]
+    mark_as(f"{meeting}/{request.request_id}")
+    await until(lambda: how_many(meeting) >= request.parameters["count"])
+    return {"pid": os.getpid()}
+
+
+def how_many(place: str) -> int:
+    return len(list(Path(place).iterdir()))
+
+
+def mark_as(place: str) -> None:
+    Path(place).touch()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(12_000):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+
+
+async def ignore_cancels() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+async def deeds(request: Request) -> Any:
+    """Does what the prompt says, beside others."""
+    if "began" in request.parameters:
+        mark(request, "began")
+    if request.prompt == "die":
+        os._exit(5)
+    elif request.prompt == "exit":
+        sys.exit(3)
+    elif request.prompt == "wait":
+        await until(lambda: os.path.exists(request.parameters["gate"]))  # noqa: PTH110  # as a call
+    elif request.prompt == "deaf":
+        await ignore_cancels()
+    return {"pid": os.getpid()}
+
+
+async def progressing(request: Request) -> None:
+    """Tells more than anybody wants to hear, last from another thread."""
+    for number in range(5000):
+        request.progress(number / 50)
+    await asyncio.to_thread(request.progress, 100, "from a thread")
+
+
+class Parallel:
+    """Async, and says how often it was loaded in this process."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+
+    def load(self) -> None:
+        self.loads += 1
+
+    async def handle(self, request: Request) -> dict[str, Any]:
+        return {"loads": self.loads, "pid": os.getpid()}
+
+
+async def flooding_async(request: Request) -> AsyncIterator[str]:
+    """Never waits by itself, and notes how far it came."""
+    for number in range(5000):
+        if number % 8 == 0:
+            note(request, number)
+        yield "x" * 100
+
+
+def note(request: Request, number: int) -> None:
+    Path(request.parameters["far"]).write_text(str(number))
+
+
+async def reads_file(request: Request) -> dict[str, Any]:
+    try:
+        return {"content": request.files[0].path.read_text()}
+    except OSError as error:
+        return {"error": str(error)}
 
 
 def nothing(_request: Request) -> None: ...

@@ -35,7 +35,7 @@ CANCELLED = Problem(code=Code.CANCELLED)
 
 
 def job(key: Key) -> Job:
-    return Job(key, "demo", SPACE, {})
+    return Job(key, "demo", SPACE, b"{}")
 
 
 def done(key: Key, *, failed: bool = False) -> Result:
@@ -101,10 +101,8 @@ class SessionMachine(RuleBasedStateMachine):
     def a_handler_yields(self, data: st.DataObject, count: int) -> None:
         key = data.draw(st.sampled_from(sorted(self.running)))
         for _ in range(count):
-            if not self.session.has_room(key):
-                return
             n = self.yielded.get(key, 0) + 1
-            self.session.chunk(key, json.dumps(f"{key.attempt}:{n}"))
+            self.session.chunks(key, [json.dumps(f"{key.attempt}:{n}")])
             if key not in self.stopping:
                 self.yielded[key] = n
 

@@ -31,7 +31,12 @@ from spaces_worker_agent.session import (
     RESULT_AGAIN_S,
     Session,
 )
-from spaces_worker_agent.window import BATCH_CHUNKS, WINDOW_CHARACTERS, WINDOW_CHUNKS
+from spaces_worker_agent.window import (
+    BATCH_CHUNKS,
+    CREDIT_CHARACTERS,
+    CREDIT_CHUNKS,
+    WINDOW_CHUNKS,
+)
 
 SPACE, OTHER = "s" * 26, "o" * 26
 KEY, NEWER = Key("r" * 26, 2), Key("r" * 26, 3)
@@ -42,7 +47,7 @@ ADOPTED = [Attempt(request_id=KEY.request_id, attempt=KEY.attempt)]
 
 
 def a_job(key: Key = KEY, space_id: str = SPACE) -> Job:
-    return Job(key, "demo", space_id, {})
+    return Job(key, "demo", space_id, b"{}")
 
 
 def a_result(key: Key = KEY) -> Result:
@@ -96,9 +101,9 @@ def test_progress_does_not_follow_a_result(session: Session) -> None:
 
 def test_chunks_are_sent_once_and_again_when_nobody_confirms(session: Session) -> None:
     for text in ("1", "2", "3"):
-        session.chunk(KEY, text)
+        session.chunks(KEY, [text])
     assert session.take(0.0) == [Chunks(KEY, SPACE, 1, ("1", "2", "3"))]
-    session.chunk(KEY, "4")
+    session.chunks(KEY, ["4"])
     assert session.take(1.0) == [Chunks(KEY, SPACE, 4, ("4",))]
     session.chunks_acked(KEY, 2, 2.0)
     assert session.take(2.0) == []
@@ -109,13 +114,13 @@ def test_chunks_are_sent_once_and_again_when_nobody_confirms(session: Session) -
     assert session.take(100.0) == []
     session.chunks_acked(KEY, 1, 8.0)  # an old one
     session.chunks_acked(KEY, 99, 8.0)  # one that cannot be
-    session.chunk(KEY, "5")
+    session.chunks(KEY, ["5"])
     assert session.take(100.0) == [Chunks(KEY, SPACE, 5, ("5",))]
 
 
 def test_many_chunks_are_several_frames(session: Session) -> None:
     for number in range(BATCH_CHUNKS + 1):
-        session.chunk(KEY, str(number))
+        session.chunks(KEY, [str(number)])
     first, second = session.take(0.0)
     assert isinstance(first, Chunks)
     assert isinstance(second, Chunks)
@@ -126,23 +131,27 @@ def test_many_chunks_are_several_frames(session: Session) -> None:
     )
 
 
-def test_the_window_closes_and_opens(session: Session) -> None:
-    for _ in range(WINDOW_CHUNKS):
-        assert session.has_room(KEY)
-        session.chunk(KEY, "x")
-    assert not session.has_room(KEY)
-    session.chunks_acked(KEY, 1, 0.0)
-    assert session.has_room(KEY)
-    session.chunks_acked(KEY, WINDOW_CHUNKS, 0.0)
-    session.chunk(KEY, "x" * WINDOW_CHARACTERS)
-    assert not session.has_room(KEY)
-    session.cancel(KEY, CANCELLED, 0.0)
-    assert session.has_room(KEY), "what is stopped must not wait"
-    assert session.has_room(NEWER), "nor what nobody knows"
+def test_a_handler_hears_of_stored_chunks_a_quarter_of_the_window_at_a_time(
+    session: Session,
+) -> None:
+    session.chunks(KEY, ["x"] * WINDOW_CHUNKS)
+    assert session.chunks_acked(KEY, CREDIT_CHUNKS - 1, 0.0) is None
+    assert session.chunks_acked(KEY, CREDIT_CHUNKS, 0.0) == CREDIT_CHUNKS
+    assert session.chunks_acked(KEY, CREDIT_CHUNKS, 0.0) is None, "the same again"
+    assert session.chunks_acked(KEY, 2 * CREDIT_CHUNKS - 1, 0.0) is None
+    assert session.chunks_acked(KEY, WINDOW_CHUNKS, 0.0) == WINDOW_CHUNKS
+    session.chunks(KEY, ["x" * CREDIT_CHARACTERS])
+    assert session.chunks_acked(KEY, WINDOW_CHUNKS + 1, 0.0) == WINDOW_CHUNKS + 1
+    session.chunks(KEY, ["x" * (CREDIT_CHARACTERS - 1)])
+    assert session.chunks_acked(KEY, WINDOW_CHUNKS + 2, 0.0) is None
+    session.chunks(KEY, ["x" * CREDIT_CHARACTERS])
+    session.finished(a_result(), 0.0)
+    assert session.chunks_acked(KEY, WINDOW_CHUNKS + 3, 0.0) is None, "it has ended"
+    assert session.chunks_acked(NEWER, 1, 0.0) is None
 
 
 def test_a_result_waits_for_its_chunks_but_not_for_ever(session: Session) -> None:
-    session.chunk(KEY, "1")
+    session.chunks(KEY, ["1"])
     session.finished(a_result(), 0.0)
     assert kinds(session.take(0.0)) == [Chunks]
     assert session.next_due() == RESULT_AFTER_CHUNKS_S
@@ -153,7 +162,7 @@ def test_a_result_waits_for_its_chunks_but_not_for_ever(session: Session) -> Non
 
 
 def test_a_result_goes_at_once_when_its_chunks_are_confirmed(session: Session) -> None:
-    session.chunk(KEY, "1")
+    session.chunks(KEY, ["1"])
     session.finished(a_result(), 0.0)
     session.take(0.0)
     session.chunks_acked(KEY, 1, 0.1)
@@ -198,8 +207,8 @@ def test_any_verdict_settles_a_result(
 
 
 def test_a_new_registration_says_everything_again(session: Session) -> None:
-    session.chunk(KEY, "1")
-    session.chunk(KEY, "2")
+    session.chunks(KEY, ["1"])
+    session.chunks(KEY, ["2"])
     session.take(0.0)
     session.chunks_acked(KEY, 1, 0.0)
     session.disconnected()
@@ -218,8 +227,8 @@ def test_other_spaces_wait_for_their_own_registration(session: Session) -> None:
     session.registered(OTHER, [], [], 0.0)
     assert session.take(0.0) == [Accept(other, OTHER)]
     session.disconnected(OTHER)
-    session.chunk(KEY, "1")
-    session.chunk(other, "1")
+    session.chunks(KEY, ["1"])
+    session.chunks(other, ["1"])
     assert [item.space_id for item in session.take(0.0)] == [SPACE]
 
 
@@ -233,13 +242,13 @@ def test_what_is_held_is_reported(session: Session) -> None:
 
 
 def test_what_is_abandoned_is_stopped_once_and_silent(session: Session) -> None:
-    session.chunk(KEY, "1")
+    session.chunks(KEY, ["1"])
     (stop,) = session.registered(SPACE, [], ADOPTED, 0.0)
     assert isinstance(stop, Stop)
     assert stop.reason.code is Code.CANCELLED
     assert session.registered(SPACE, [], ADOPTED, 0.0) == []
     assert session.in_flight() == []
-    session.chunk(KEY, "2")
+    session.chunks(KEY, ["2"])
     session.progress(KEY, 1.0, None)
     assert session.take(0.0) == []
     assert session.finished(a_result(), 0.0) == [Settle(KEY)]
@@ -322,7 +331,7 @@ def test_a_space_that_is_lost_takes_its_work_along(session: Session) -> None:
     (stop,) = session.leave_space(SPACE, 0.0)
     assert isinstance(stop, Stop)
     assert stop.key == KEY
-    session.chunk(other, "1")
+    session.chunks(other, ["1"])
     assert [item.space_id for item in session.take(0.0)] == [OTHER, OTHER]
 
 
@@ -351,7 +360,7 @@ def test_spooled_results_are_sent_after_registration(memory: FinishedMemory) -> 
 
 
 def test_what_nobody_knows_is_ignored(session: Session) -> None:
-    session.chunk(NEWER, "x")
+    session.chunks(NEWER, ["x"])
     session.progress(NEWER, 1.0, None)
     session.chunks_acked(NEWER, 1, 0.0)
     assert session.finished(a_result(NEWER), 0.0) == []

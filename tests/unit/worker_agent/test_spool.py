@@ -60,7 +60,9 @@ def test_a_result_is_found_after_a_restart(tmp_path: Path, opened: list[Spool]) 
     spool, _, found = reopen(tmp_path, opened)
     assert found == []
     spool.keep(result(1))
+    spool.write()
     spool.keep(result(2))
+    spool.write()
     spool.settle([(result(1).key, "settled"), (Key("c" * 26, 1), "cancelled")])
     again, memory, found = reopen(tmp_path, opened)
     assert found == [result(2)]
@@ -115,6 +117,7 @@ def test_damage_loses_only_what_it_hits(damage: bytes, place: int, cut: bool) ->
 def test_a_damaged_journal_is_set_aside(tmp_path: Path, opened: list[Spool]) -> None:
     spool, _, _ = reopen(tmp_path, opened)
     spool.keep(result(1))
+    spool.write()
     spool.close()
     journal = tmp_path / "journal"
     journal.write_bytes(journal.read_bytes() + b"half a li")
@@ -143,6 +146,7 @@ def test_a_full_disk_is_said_and_survived(
 
     monkeypatch.setattr(os, "write", full)
     spool.keep(result(1))
+    spool.write()
     assert "No space left" in str(spool.problem)
     spool.retry(memory, 1000.0)
     assert "No space left" in str(spool.problem)
@@ -157,9 +161,11 @@ def test_half_a_write_is_taken_back(
 ) -> None:
     spool, _, _ = reopen(tmp_path, opened)
     spool.keep(result(1))
+    spool.write()
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
     spool.keep(result(2))
+    spool.write()
     assert spool.problem is not None
     monkeypatch.setattr(os, "write", write)
     assert reopen(tmp_path, opened)[2] == [result(1)]
@@ -175,6 +181,7 @@ def test_a_grown_journal_is_written_anew(
         spool.keep(result(number))
         spool.settle([(result(number).key, "settled")])
     spool.keep(result(99))
+    spool.write()
     grown = (tmp_path / "journal").stat().st_size
     spool.retry(memory, 1000.0)
     assert (tmp_path / "journal").stat().st_size < grown / 5
@@ -195,6 +202,7 @@ async def test_what_is_written_reaches_the_disk(
     monkeypatch.setattr("spaces_worker_agent.spool.SYNC", noticed)
     flushing = asyncio.create_task(spool.flush_forever())
     spool.keep(result(1))
+    spool.write()
     await asyncio.wait_for(synced.wait(), 5)
     flushing.cancel()
     await asyncio.gather(flushing, return_exceptions=True)
@@ -217,6 +225,7 @@ async def test_a_journal_that_is_replaced_while_it_is_synced_is_no_error(
     monkeypatch.setattr("spaces_worker_agent.spool.SYNC", slow)
     flushing = asyncio.create_task(spool.flush_forever())
     spool.keep(result(1))
+    spool.write()
     await asyncio.wait_for(began.wait(), 5)
     spool.retry(memory, 1000.0)
     replaced.set()

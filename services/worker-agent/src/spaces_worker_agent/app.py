@@ -26,8 +26,8 @@ from spaces_worker_agent.handler_target import TargetError, check_target
 from spaces_worker_agent.link import Introduction, Link
 from spaces_worker_agent.nats_link import NatsAddress, NatsLink, Resolve
 from spaces_worker_agent.pool import HandlerBroken
+from spaces_worker_agent.process import HandlerCommand
 from spaces_worker_agent.settings import AgentSettings
-from spaces_worker_agent.slot import HandlerCommand
 from spaces_worker_agent.spool import Spool, SpoolLocked, SpoolUnusable, default_spool_dir
 from spaces_worker_agent.supervisor import Supervisor
 from spaces_worker_agent.tokens import read_token
@@ -67,7 +67,12 @@ async def run_agent(plan: Plan, watcher: Watcher | None = None) -> Leave:
         transfers, link = _connections(settings, token)
         engine = Engine(
             spool,
-            HandlerCommand(plan.target, plan.handler_environment, settings.cancel_grace_s),
+            HandlerCommand(
+                plan.target,
+                plan.handler_environment,
+                settings.cancel_grace_s,
+                settings.processes,
+            ),
             slots=settings.slots,
             transfers=transfers,
             work_root=work_root,

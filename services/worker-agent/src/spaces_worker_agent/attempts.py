@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from spaces_contracts.files import FileRef
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.worker_socket import InferenceRequest
 
 
 class Key(NamedTuple):
@@ -17,16 +18,30 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt to run."""
+    """One attempt to run. `frame` is the text of its `inference_request`, which its handler's process reads."""
 
     key: Key
     space: str
     space_id: str
-    payload: dict[str, Any]
+    frame: bytes
     files: tuple[FileRef, ...] = ()
     upload_url: str | None = None
     remaining_s: float = 120.0
     queue_size: int = 0
+
+
+def job_of(request: InferenceRequest, frame: bytes) -> Job:
+    """A job out of its frame, read and as it came."""
+    return Job(
+        key=Key(request.request_id, request.attempt),
+        space=request.space,
+        space_id=request.space_id,
+        frame=frame,
+        files=tuple(request.files),
+        upload_url=request.upload_url,
+        remaining_s=request.remaining_ms / 1000,
+        queue_size=request.queue_size,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class Ending:
     files: tuple[GivenFile, ...] = ()
     code: Code | None = None
     message: str = ""
+    work_dir: bool = False  # whether the job's directory was made
 
 
 Status = Literal["succeeded", "failed", "cancelled"]
@@ -157,7 +173,8 @@ class Held:
     sent_n: int = 0
     last_n: int = 0
     chunks: list[str] = field(default_factory=list)  # acked_n + 1 … last_n
-    chunk_bytes: int = 0
+    credited_n: int = 0  # up to which its handler knows all chunks to be stored
+    uncredited_characters: int = 0
     chunks_due_at: float = 0.0  # without an acknowledgement by then, they are sent again
     progress: Progress | None = None
     progress_sent_at: float = float("-inf")
@@ -165,4 +182,3 @@ class Held:
     result_held_until: float | None = None
     result_due_at: float = float("-inf")
     result_tries: int = 0
-    timer_at: float | None = None

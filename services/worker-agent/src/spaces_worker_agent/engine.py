@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from spaces_worker_agent.attempts import (
     Job,
     Keep,
     Key,
+    Outgoing,
     Result,
     Settle,
     Start,
@@ -28,9 +29,9 @@ from spaces_worker_agent.attempts import (
 )
 from spaces_worker_agent.finished import FinishedMemory
 from spaces_worker_agent.pool import Pool
+from spaces_worker_agent.process import HandlerCommand
 from spaces_worker_agent.sdk import FileUnavailable
 from spaces_worker_agent.session import Session
-from spaces_worker_agent.slot import HandlerCommand
 from spaces_worker_agent.spool import Spool
 from spaces_worker_agent.watching import Watcher
 from spaces_worker_agent.wire import fits
@@ -48,6 +49,15 @@ class Carrier(Protocol):
     async def fetch(self, file: FileRef, directory: Path) -> Path: ...
     async def upload(self, file: GivenFile, upload_url: str | None) -> FileRef: ...
     async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Started:
+    """A job that this host has."""
+
+    job: Job
+    ends_at: float
+    started_at: float | None = None
 
 
 class Engine:
@@ -73,12 +83,9 @@ class Engine:
         self._finished = FinishedMemory()
         self.session = Session(self._finished)
         self.pool = Pool(slots, command, self, work_root)
-        self._jobs: dict[Key, Job] = {}
-        self._started_at: dict[Key, float] = {}
-        self._deadlines: dict[Key, asyncio.TimerHandle] = {}
-        self._rooms: dict[Key, asyncio.Event] = {}
+        self._jobs: dict[Key, Started] = {}
         self._endings: set[asyncio.Task[None]] = set()
-        self._killed = False
+        self._writing = False
 
     async def start(self) -> None:
         """Reads the spool and loads the handlers. Raises SpoolUnusable or HandlerBroken."""
@@ -95,9 +102,6 @@ class Engine:
 
     async def kill(self) -> None:
         """Ends handlers now; what they did is lost unless it is in the spool."""
-        self._killed = True
-        for room in self._rooms.values():
-            room.set()
         await self._end_tasks()
         await self.pool.kill()
         self.spool.close()
@@ -111,40 +115,45 @@ class Engine:
         self._watcher.queue(job.space, job.queue_size)
         self._apply(self.session.job(job, time.monotonic()))
 
+    def chunks_acked(self, key: Key, n: int) -> None:
+        """Chunks are stored: the handler may go on."""
+        credit = self.session.chunks_acked(key, n, time.monotonic())
+        if credit is not None:
+            self.pool.credit(key, credit)
+        self.wake.set()
+
     def apply(self, effects: Effects) -> None:
         """Carries out what the session wants."""
         self._apply(effects)
+
+    def outgoing(self) -> list[Outgoing]:
+        """What to say now. Results among it are in the journal."""
+        self.spool.write()
+        return self.session.take(time.monotonic())
 
     def drain(self) -> None:
         """From now on nothing new is taken."""
         self.draining = True
 
     def keep_house(self) -> None:
-        """Called now and then: a full disk may have room again, the journal may have grown."""
-        self.spool.retry(self._finished, time.monotonic())
+        """Called each second: time may be up, a full disk may have room again, the journal may have grown."""
+        now = time.monotonic()
+        for key in [key for key, known in self._jobs.items() if known.ends_at <= now]:
+            self._jobs[key].ends_at = float("inf")
+            problem = Problem(code=Code.TIMEOUT, message="Time was up before the handler was done.")
+            self._apply(self.session.expire(key, problem))
+        self.spool.retry(self._finished, now)
 
     # What handlers tell (PoolUser)
 
     def started(self, job: Job) -> None:
-        self._started_at[job.key] = time.monotonic()
+        self._jobs[job.key].started_at = time.monotonic()
         self._watcher.started(job)
 
-    def chunk(self, key: Key, data: str) -> None:
-        self.session.chunk(key, data)
-        self._watcher.chunk(key)
+    def chunks(self, key: Key, data: list[str]) -> None:
+        self.session.chunks(key, data)
+        self._watcher.chunks(key, len(data))
         self.wake.set()
-
-    async def room(self, key: Key) -> None:
-        while not self.session.has_room(key) and not self._killed:
-            room = self._rooms.setdefault(key, asyncio.Event())
-            room.clear()
-            await room.wait()
-
-    def make_room(self, key: Key) -> None:
-        """Chunks were acknowledged: the handler may go on."""
-        room = self._rooms.get(key)
-        if room is not None:
-            room.set()
 
     def progress(self, key: Key, percent: float | None, message: str | None) -> None:
         self.session.progress(key, percent, message)
@@ -156,7 +165,7 @@ class Engine:
 
     def ended(self, job: Job, ending: Ending) -> None:
         stopping = self.session.stop_reason(job.key) is not None
-        if (ending.files and not stopping) or self.pool.work_dir(job).exists():
+        if (ending.files and not stopping) or ending.work_dir:
             task = asyncio.create_task(self._end_with_files(job, ending, stopping))
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)
@@ -177,30 +186,29 @@ class Engine:
     def _apply(self, effects: Effects) -> None:
         for effect in effects:
             if isinstance(effect, Start):
-                self._start(effect.job)
-            elif isinstance(effect, Stop):
-                self._watcher.stopping(effect.key, effect.reason)
-                self._drop_deadline(effect.key)
-                self.pool.stop(effect.key)
-                self._open_room(effect.key)
+                job = effect.job
+                ends_at = time.monotonic() + max(0.0, job.remaining_s) + DEADLINE_SLACK_S
+                self._jobs[job.key] = Started(job, ends_at)
+                self.pool.give(job)
             elif isinstance(effect, Keep):
                 self.spool.keep(effect.result)
                 self._watcher.ended(effect.result)
             elif isinstance(effect, Settle):
                 self.settled.set()
+            elif isinstance(effect, Stop):
+                self._watcher.stopping(effect.key, effect.reason)
+                self._jobs[effect.key].ends_at = float("inf")
+                self.pool.stop(effect.key)
         self.spool.settle(self._finished.fresh)
+        if not self._writing:
+            self._writing = True
+            asyncio.get_running_loop().call_soon(self._write_spool)
         self.wake.set()
 
-    def _start(self, job: Job) -> None:
-        self._jobs[job.key] = job
-        delay = max(0.0, job.remaining_s) + DEADLINE_SLACK_S
-        loop = asyncio.get_running_loop()
-        self._deadlines[job.key] = loop.call_later(delay, self._expire, job.key)
-        self.pool.give(job)
-
-    def _expire(self, key: Key) -> None:
-        message = "Time was up before the handler was done."
-        self._apply(self.session.expire(key, Problem(code=Code.TIMEOUT, message=message)))
+    def _write_spool(self) -> None:
+        """Also while nothing can be sent."""
+        self._writing = False
+        self.spool.write()
 
     async def _end_with_files(self, job: Job, ending: Ending, stopping: bool) -> None:
         given: list[FileRef] = []
@@ -216,11 +224,9 @@ class Engine:
         self._finish(job, ending, tuple(given))
 
     def _finish(self, job: Job, ending: Ending, files: tuple[FileRef, ...]) -> None:
-        self._jobs.pop(job.key, None)
-        self._drop_deadline(job.key)
-        self._open_room(job.key)
-        started_at = self._started_at.pop(job.key, None)
+        known = self._jobs.pop(job.key)
         now = time.monotonic()
+        took = 0.0 if known.started_at is None else round(now - known.started_at, 6)
         result = Result(
             key=job.key,
             space_id=job.space_id,
@@ -228,7 +234,7 @@ class Engine:
             timestamp=datetime.now(UTC),
             output_json=ending.output_json,
             output_files=files,
-            processing_time_seconds=round(0.0 if started_at is None else now - started_at, 6),
+            processing_time_seconds=took,
         )
         if ending.code is None and not fits(result):
             text = f"The output and the list of its {len(files)} files do not fit into 1 MiB."
@@ -241,19 +247,7 @@ class Engine:
         self._apply(self.session.finished(result, now))
         self.settled.set()
 
-    def _drop_deadline(self, key: Key) -> None:
-        timer = self._deadlines.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _open_room(self, key: Key) -> None:
-        room = self._rooms.pop(key, None)
-        if room is not None:
-            room.set()
-
     async def _end_tasks(self) -> None:
-        for timer in self._deadlines.values():
-            timer.cancel()
         for task in self._endings:
             task.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)

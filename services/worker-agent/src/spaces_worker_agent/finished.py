@@ -1,4 +1,7 @@
-"""Attempts that are over, or were cancelled before they came: remembered for 15 minutes."""
+"""Attempts that are over, or were cancelled before they came: remembered for 15 minutes.
+
+Of very many only the newest: a job that comes twice does so within seconds, and the server's fence decides anyway.
+"""
 
 from collections import OrderedDict
 from typing import Literal, NamedTuple
@@ -6,6 +9,7 @@ from typing import Literal, NamedTuple
 from spaces_worker_agent.attempts import Key
 
 REMEMBER_S = 15 * 60.0
+REMEMBER_REQUESTS = 50_000
 
 Why = Literal["settled", "cancelled"]
 
@@ -65,6 +69,6 @@ class FinishedMemory:
     def _forget(self, now: float) -> None:
         while self._known:
             request_id, known = next(iter(self._known.items()))
-            if now - known.at <= REMEMBER_S:
+            if now - known.at <= REMEMBER_S and len(self._known) <= REMEMBER_REQUESTS:
                 return
             del self._known[request_id]

@@ -1,41 +1,47 @@
-"""A handler process: loads the handler once, then runs one request at a time.
+"""A handler process: loads the handler once, then runs requests until its pipe closes.
 
 It is started by the agent (`python -m spaces_worker_agent.handler_process`), in its own process group, with one end of
-a socket pair. The main thread runs the handler; a second thread reads, so that a cancel reaches a busy handler.
+a socket pair. An async handler serves many requests side by side, any other one after another.
 """
 
+import asyncio
 import ctypes
+import inspect
 import os
-import queue
 import signal
 import socket
 import sys
-import threading
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from spaces_worker_agent.handler_run import Invoker, RunningRequest, describe
-from spaces_worker_agent.handler_target import TargetError, load_method, load_target
-from spaces_worker_agent.pipe import BlockingPipe, Kind, PipeClosed, pack_json
+from spaces_worker_agent.blocking_handler import BlockingHandler, awaited
+from spaces_worker_agent.concurrent_handler import ConcurrentHandler
+from spaces_worker_agent.handler_output import describe
+from spaces_worker_agent.handler_target import TargetError, is_async, load_method, load_target
+from spaces_worker_agent.pipe import BlockingPipe, Kind, pack, pack_json
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
-    """`fd parent_pid target`."""
-    fd, parent, target = int(arguments[0]), int(arguments[1]), arguments[2]
+    """`fd parent_pid work_root target`."""
+    fd, parent = int(arguments[0]), int(arguments[1])
+    root, target = Path(arguments[2]), arguments[3]
     die_with(parent)
-    pipe = BlockingPipe(socket.socket(fileno=fd))
-    invoker = Invoker(pipe)
-    if not _load(pipe, invoker, target):
+    end = socket.socket(fileno=fd)
+    pipe = BlockingPipe(end)
+    runner = asyncio.Runner()
+    handler = _load(pipe, runner, target)
+    if handler is None:
         return 1
-    jobs: queue.SimpleQueue[RunningRequest] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(pipe, invoker, jobs), daemon=True).start()
-    try:
-        while True:
-            invoker.run(jobs.get())
-    except PipeClosed:
-        return 0
+    if is_async(handler):
+        end.setblocking(False)
+        runner.run(_serve(handler, root, end))
+    pipe.send(pack(Kind.READY, 0))
+    BlockingHandler(pipe, handler, runner, root).serve()
+    return 0
 
 
 def die_with(parent: int) -> None:
@@ -46,35 +52,29 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _load(pipe: BlockingPipe, invoker: Invoker, target: str) -> bool:
+def _load(pipe: BlockingPipe, runner: asyncio.Runner, target: str) -> Callable[..., Any] | None:
+    """The handler, ready to be called; None when it is not to be had, which was said then."""
     stage = "find"
     try:
         handler = load_target(target)
+        pipe.send(pack_json(Kind.FOUND, 0, {"concurrent": is_async(handler)}))
         stage = "load"
         load = load_method(handler)
-        invoker.prepare(handler, load)
+        outcome = None if load is None else load()
+        if inspect.isawaitable(outcome):
+            runner.run(awaited(outcome))
     # Foreign code: whatever it raises is reported, with its traceback in the agent's log.
     except BaseException as error:
         if not isinstance(error, TargetError):
             traceback.print_exc()
         facts = {"stage": stage, "target_error": isinstance(error, TargetError)}
-        pipe.send(pack_json(Kind.BROKEN, facts | {"error": describe(error)}))
-        return False
-    pipe.send(pack_json(Kind.READY, {"pid": os.getpid()}))
-    return True
+        pipe.send(pack_json(Kind.BROKEN, 0, facts | {"error": describe(error)}))
+        return None
+    return handler
 
 
-def _read(pipe: BlockingPipe, invoker: Invoker, jobs: "queue.SimpleQueue[RunningRequest]") -> None:
-    try:
-        while True:
-            kind, body = pipe.receive()
-            if kind is Kind.JOB:
-                jobs.put(invoker.admit(body))
-            else:
-                invoker.hear(kind, body)
-    except PipeClosed:
-        # The agent is gone or wants us gone; the main thread may be inside foreign code that never returns.
-        os._exit(0)
+async def _serve(handler: Callable[..., Any], root: Path, end: socket.socket) -> None:
+    await ConcurrentHandler(handler, root).serve(end)
 
 
 def run(*arguments: Any) -> None:

@@ -68,6 +68,15 @@ def load_method(found: Callable[..., Any]) -> Callable[[], Any] | None:
     return load if callable(load) else None
 
 
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Whether it is an async function or async generator, so that one process can run many at a time."""
+    call = getattr(handler, "__call__", None)  # noqa: B004  # an object may have an async one
+    return any(
+        inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        for function in (handler, call)
+    )
+
+
 def _import(module_name: str) -> ModuleType:
     if not is_path(module_name):
         sys.path.insert(0, str(Path.cwd()))

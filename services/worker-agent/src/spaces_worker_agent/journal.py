@@ -30,25 +30,25 @@ class Journal:
 
 def result_line(result: Result) -> bytes:
     """The record of a result."""
-    record = {
-        "kind": "result",
-        "request_id": result.key.request_id,
-        "attempt": result.key.attempt,
-        "space_id": result.space_id,
-        "status": result.status,
-        "timestamp": result.timestamp.isoformat(),
-        "output_json": result.output_json,
-        "output_files": [file.model_dump(mode="json") for file in result.output_files],
-        "error": None if result.error is None else result.error.model_dump(mode="json"),
-        "last_n": result.last_n,
-        "processing_time_seconds": result.processing_time_seconds,
-    }
-    return _line(record)
+    output = result.output_json
+    files = [file.model_dump(mode="json") for file in result.output_files]
+    error = None if result.error is None else result.error.model_dump(mode="json")
+    return _line(
+        f'{{"kind":"result","request_id":"{result.key.request_id}","attempt":{result.key.attempt},'
+        f'"space_id":"{result.space_id}","status":"{result.status}",'
+        f'"timestamp":"{result.timestamp.isoformat()}",'
+        f'"output_json":{"null" if output is None else json.dumps(output)},'
+        f'"output_files":{json.dumps(files) if files else "[]"},'
+        f'"error":{"null" if error is None else json.dumps(error)},"last_n":{result.last_n},'
+        f'"processing_time_seconds":{result.processing_time_seconds!r}}}'
+    )
 
 
 def over_line(key: Key, at: float, why: Why) -> bytes:
     """The record of an attempt that is over; `at` is seconds since 1970."""
-    return _line({"kind": why, "request_id": key.request_id, "attempt": key.attempt, "at": at})
+    return _line(
+        f'{{"kind":"{why}","request_id":"{key.request_id}","attempt":{key.attempt},"at":{at!r}}}'
+    )
 
 
 def read_journal(content: bytes) -> Journal:
@@ -63,8 +63,8 @@ def read_journal(content: bytes) -> Journal:
     return journal
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    body = json.dumps(record, separators=(",", ":")).encode()
+def _line(record: str) -> bytes:
+    body = record.encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 

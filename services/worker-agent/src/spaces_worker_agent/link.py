@@ -1,6 +1,7 @@
 """How an agent reaches its spaces: one small interface, two implementations.
 
-What comes in are the frames of the worker socket, whichever way they travelled; what goes out are plain values.
+What comes in are jobs and the frames of the worker socket, whichever way they travelled; what goes out are plain
+values.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,12 @@ from spaces_contracts.worker_socket import (
     Cancel,
     ChunkAck,
     Drain,
-    InferenceRequest,
     Kick,
     Registered,
     RegisterError,
     ResultAckFrame,
 )
-from spaces_worker_agent.attempts import Outgoing
+from spaces_worker_agent.attempts import Job, Outgoing
 from spaces_worker_agent.exits import Exit
 
 
@@ -56,7 +56,7 @@ class Introduction:
 Incoming = (
     Registered
     | RegisterError
-    | InferenceRequest
+    | Job
     | ChunkAck
     | ResultAckFrame
     | Cancel
@@ -74,8 +74,8 @@ class Link(Protocol):
         """Connects and asks for the spaces; the verdicts are received. Raises LinkDown or Leave."""
         ...
 
-    async def receive(self) -> Incoming:
-        """The next thing said to this agent. Raises LinkDown."""
+    async def receive(self) -> Sequence[Incoming]:
+        """What was said to this agent, as soon as there is something. Raises LinkDown."""
         ...
 
     async def send(self, items: Sequence[Outgoing]) -> None:

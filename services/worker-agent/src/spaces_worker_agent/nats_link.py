@@ -46,7 +46,7 @@ from spaces_contracts.worker_socket import (
 )
 from spaces_worker_agent.attempts import Chunks, Key, Outgoing, Progress, Result
 from spaces_worker_agent.link import Incoming, Introduction, LinkDown
-from spaces_worker_agent.nats_messages import answer, chunk_event, job_frame, progress_event, result
+from spaces_worker_agent.nats_messages import answer, chunk_event, job_of, progress_event, result
 from spaces_worker_agent.stored_chunks import StoredChunks
 
 log = structlog.get_logger()
@@ -110,8 +110,11 @@ class NatsLink:
                 await self._listen(line, known)
             await self._attach(line, introduction)
 
-    async def receive(self) -> Incoming:
-        return await self._inbox.get()
+    async def receive(self) -> Sequence[Incoming]:
+        arrived = [await self._inbox.get()]
+        while not self._inbox.empty():
+            arrived.append(self._inbox.get_nowait())
+        return arrived
 
     async def send(self, items: Sequence[Outgoing]) -> None:
         """Sends in order; returns when the server has all of it."""
@@ -266,7 +269,7 @@ class NatsLink:
         if what == "stored":
             self._hear_stored(rest, delivery)
         elif what == "job":
-            self._inbox.put_nowait(job_frame(Job.decode(delivery.body), line.ref))
+            self._inbox.put_nowait(job_of(Job.decode(delivery.body), line.ref))
         elif what == "cancel":
             cancel = CancelJob.decode(delivery.body)
             reason = cancel.reason or Problem(code=Code.CANCELLED)

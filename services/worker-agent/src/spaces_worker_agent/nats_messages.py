@@ -5,6 +5,7 @@ from typing import Protocol
 
 from spaces_contracts.requests import EventKind, Job, JobAnswer, JobEvent, JobResult, RequestState
 from spaces_contracts.worker_socket import InferenceRequest
+from spaces_worker_agent import attempts
 from spaces_worker_agent.attempts import Accept, Chunks, Progress, Refuse, Result
 
 
@@ -18,9 +19,9 @@ class Address(Protocol):
     def connection_id(self) -> str: ...
 
 
-def job_frame(job: Job, ref: str) -> InferenceRequest:
+def job_of(job: Job, ref: str) -> attempts.Job:
     """A job as the worker socket says it."""
-    return InferenceRequest(
+    frame = InferenceRequest(
         request_id=job.request_id,
         attempt=job.attempt,
         space=ref,
@@ -31,6 +32,7 @@ def job_frame(job: Job, ref: str) -> InferenceRequest:
         remaining_ms=job.remaining_ms,
         queue_size=job.queue_size,
     )
+    return attempts.job_of(frame, frame.encode().encode())
 
 
 def answer(line: Address, item: Accept | Refuse) -> JobAnswer:

@@ -22,14 +22,16 @@ class OutputPipe:
         self._transport: asyncio.ReadTransport | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def log(self, slot: int, stream_name: str) -> None:
+    async def log(self, process: int, stream_name: str) -> None:
         """Begins to log; the write end belongs to the process by now."""
         os.close(self.write_end)
         reader = asyncio.StreamReader()
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._read_end, "rb", 0)
         )
-        self._task = asyncio.create_task(log_lines(reader, slot=slot, stream_name=stream_name))
+        self._task = asyncio.create_task(
+            log_lines(reader, process=process, stream_name=stream_name)
+        )
 
     def drop(self) -> None:
         """The process was never started."""
@@ -45,7 +47,7 @@ class OutputPipe:
             self._transport.close()
 
 
-async def log_lines(stream: asyncio.StreamReader, *, slot: int, stream_name: str) -> None:
+async def log_lines(stream: asyncio.StreamReader, *, process: int, stream_name: str) -> None:
     """Reads to the end. A line longer than 8 KiB is cut into pieces; progress bars' \\r end a line too."""
     rest = b""
     while data := await stream.read(65_536):
@@ -54,12 +56,12 @@ async def log_lines(stream: asyncio.StreamReader, *, slot: int, stream_name: str
         while len(rest) > MAX_LINE_BYTES:
             lines.append(rest[:MAX_LINE_BYTES])
             rest = rest[MAX_LINE_BYTES:]
-        _write(lines, slot, stream_name)
-    _write([rest], slot, stream_name)
+        _write(lines, process, stream_name)
+    _write([rest], process, stream_name)
 
 
-def _write(lines: list[bytes], slot: int, stream_name: str) -> None:
+def _write(lines: list[bytes], process: int, stream_name: str) -> None:
     for line in lines:
         text = line[:MAX_LINE_BYTES].decode(errors="replace").rstrip()
         if text:
-            log.info("handler_output", slot=slot, stream=stream_name, line=text)
+            log.info("handler_output", process=process, stream=stream_name, line=text)

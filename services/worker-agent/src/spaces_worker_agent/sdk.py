@@ -31,8 +31,38 @@ class Channel(Protocol):
         ...
 
 
+class StopFlag:
+    """A threading.Event that is only made when somebody waits: most requests are never cancelled."""
+
+    _making = threading.Lock()
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: threading.Event | None = None
+
+    def set(self) -> None:
+        """From any thread."""
+        self._set = True
+        with self._making:
+            if self._event is not None:
+                self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits at most that long; whether it is set then."""
+        with self._making:
+            if self._event is None:
+                self._event = threading.Event()
+            if self._set:
+                self._event.set()
+        return self._event.wait(timeout_s)
+
+
 class File:
-    """One input file; its content is fetched on the first use of `path`."""
+    """One input file; its content is fetched on the first use of `path`, for async handlers before they start."""
 
     def __init__(self, facts: Mapping[str, Any], index: int, channel: Channel | None) -> None:
         self.name: str = str(facts.get("name", ""))
@@ -82,7 +112,7 @@ class Request:
         facts: Mapping[str, Any] | None = None,
         files: Sequence[Mapping[str, Any]] = (),
         channel: Channel | None = None,
-        stop: threading.Event | None = None,
+        stop: StopFlag | None = None,
     ) -> None:
         known = facts or {}
         self.payload: dict[str, Any] = dict(payload or {})
@@ -93,7 +123,7 @@ class Request:
         self.files: list[File] = [File(file, n, channel) for n, file in enumerate(files)]
         self._ends_at = time.monotonic() + float(known.get("remaining_s", 3600.0))
         self._channel = channel
-        self._stop = stop or threading.Event()
+        self._stop = stop or StopFlag()
 
     @property
     def prompt(self) -> str | None:

@@ -7,7 +7,6 @@ The host side (handlers, spool) and the wire side (links) are elsewhere. The rul
 - a result waits for its chunks' acknowledgement (for a bounded time), so that a client never misses the tail.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,8 +32,9 @@ from spaces_worker_agent.attempts import (
     Status,
     Stop,
 )
+from spaces_worker_agent.due_times import DueTimes
 from spaces_worker_agent.finished import FinishedMemory
-from spaces_worker_agent.window import next_batch, window_open
+from spaces_worker_agent.window import credit_due, next_batch
 
 PROGRESS_EVERY_S = 0.2
 CHUNKS_AGAIN_S = 5.0
@@ -54,9 +54,12 @@ class Session:
         self._finished = finished
         self._wall = wall
         self._held: dict[Key, Held] = {}
+        self._attempts: dict[str, list[Key]] = {}  # held ones, by request
         self._online: set[str] = set()
         self._ready: dict[Key, None] = {}
-        self._timers: list[tuple[float, Key]] = []
+        self._due: DueTimes[Key] = (
+            DueTimes()
+        )  # one an attempt: an earlier one looks at everything anyway
         self._refusals: deque[tuple[float, Refuse]] = deque()
         self.refusing: Problem | None = None
 
@@ -73,17 +76,16 @@ class Session:
             return self._confirm_cancel(job)
         if self._finished.knows(key, now):
             return []
-        others = [other for other in self._held if other.request_id == key.request_id]
+        others = self._attempts.get(key.request_id, [])
         if any(other.attempt > key.attempt for other in others):
             return []
         effects: Effects = []
-        for other in others:
+        for other in others.copy():
             effects += self._abandon(self._held[other], now)
         if self.refusing is not None:
             self._refusals.append((now + REFUSE_AFTER_S, Refuse(key, job.space_id, self.refusing)))
             return effects
-        self._held[key] = Held(key, job.space_id, accept_due=True)
-        self._ready[key] = None
+        self._hold(Held(key, job.space_id, accept_due=True))
         return [*effects, Start(job)]
 
     def cancel(self, key: Key, reason: Problem, now: float) -> Effects:
@@ -101,18 +103,24 @@ class Session:
         held.stopping = reason
         return [Stop(key, reason)]
 
-    def chunks_acked(self, key: Key, n: int, now: float) -> None:
-        """All chunks up to n are stored."""
+    def chunks_acked(self, key: Key, n: int, now: float) -> int | None:
+        """All chunks up to n are stored. Returns up to which chunk the handler should know that, if it should."""
         held = self._held.get(key)
         if held is None or n <= held.acked_n:
-            return
+            return None
         done = min(n, held.last_n) - held.acked_n
-        held.chunk_bytes -= sum(len(chunk) for chunk in held.chunks[:done])
+        held.uncredited_characters += sum(map(len, held.chunks[:done]))
         del held.chunks[:done]
         held.acked_n += done
         held.sent_n = max(held.sent_n, held.acked_n)
         held.chunks_due_at = now + CHUNKS_AGAIN_S
         self._ready[key] = None
+        if held.result is None and credit_due(
+            held.acked_n - held.credited_n, held.uncredited_characters
+        ):
+            held.credited_n, held.uncredited_characters = held.acked_n, 0
+            return held.acked_n
+        return None
 
     def result_acked(self, key: Key, outcome: ResultOutcome, now: float) -> Effects:
         """The gateway judged a result; it is dropped only if it is the one that is held."""
@@ -177,22 +185,14 @@ class Session:
 
     # From the handlers
 
-    def chunk(self, key: Key, data: str) -> None:
+    def chunks(self, key: Key, data: list[str]) -> None:
         """A handler yielded; ignored once the attempt is being stopped."""
         held = self._held.get(key)
         if held is None or held.stopping is not None or held.abandoned or held.result is not None:
             return
-        held.chunks.append(data)
-        held.chunk_bytes += len(data)
-        held.last_n += 1
+        held.chunks += data
+        held.last_n += len(data)
         self._ready[key] = None
-
-    def has_room(self, key: Key) -> bool:
-        """Whether the handler may go on yielding."""
-        held = self._held.get(key)
-        if held is None or held.stopping is not None or held.abandoned:
-            return True  # nothing is kept, so nothing can overflow
-        return window_open(len(held.chunks), held.chunk_bytes)
 
     def progress(self, key: Key, percent: float | None, message: str | None) -> None:
         """Only the newest is kept: progress is a state, not a history."""
@@ -225,7 +225,7 @@ class Session:
         if held.stopping is not None:
             result = _stopped(result, held.stopping)
         held.progress = None
-        held.result = replace(result, last_n=held.last_n)
+        held.result = replace(result, last_n=held.last_n) if held.last_n else result
         self._ready[held.key] = None
         return [Keep(held.result)]
 
@@ -233,17 +233,14 @@ class Session:
         """A result of an earlier run of this agent."""
         held = Held(result.key, result.space_id, result=result)
         held.acked_n = held.sent_n = held.last_n = result.last_n
-        self._held[result.key] = held
+        self._hold(held)
 
     # To the gateway
 
     def take(self, now: float) -> list[Outgoing]:
         """What to say now, in order. Never the same twice unless it must be repeated."""
-        while self._timers and self._timers[0][0] <= now:
-            key = heapq.heappop(self._timers)[1]
+        for key in self._due.take(now):
             self._ready[key] = None
-            if key in self._held:
-                self._held[key].timer_at = None
         outgoing: list[Outgoing] = []
         while self._refusals and self._refusals[0][0] <= now:
             refusal = self._refusals.popleft()[1]
@@ -258,10 +255,11 @@ class Session:
 
     def next_due(self) -> float | None:
         """When `take` is worth calling again although nothing happens."""
-        times = [self._timers[0][0]] if self._timers else []
-        if self._refusals:
-            times.append(self._refusals[0][0])
-        return min(times, default=None)
+        due = self._due.next()
+        if not self._refusals:
+            return due
+        refusal = self._refusals[0][0]
+        return refusal if due is None else min(due, refusal)
 
     def in_flight(self) -> list[InFlight]:
         """What to report at registration."""
@@ -307,7 +305,7 @@ class Session:
     def _take_progress(self, held: Held, now: float, outgoing: list[Outgoing]) -> None:
         due = held.progress_sent_at + PROGRESS_EVERY_S
         if held.progress is None or now < due:
-            self._arm(held, due)
+            self._due.set(held.key, due)
             return
         outgoing.append(held.progress)
         held.progress = None
@@ -317,7 +315,7 @@ class Session:
         if held.sent_n > held.acked_n and now >= held.chunks_due_at:
             held.sent_n = held.acked_n
         if held.sent_n == held.last_n:
-            self._arm(held, held.chunks_due_at)
+            self._due.set(held.key, held.chunks_due_at)
             return
         while held.sent_n < held.last_n:
             start = held.sent_n - held.acked_n
@@ -325,7 +323,7 @@ class Session:
             outgoing.append(Chunks(held.key, held.space_id, held.sent_n + 1, batch))
             held.sent_n += len(batch)
         held.chunks_due_at = now + CHUNKS_AGAIN_S
-        self._arm(held, held.chunks_due_at)
+        self._due.set(held.key, held.chunks_due_at)
 
     def _take_result(
         self, held: Held, result: Result, now: float, outgoing: list[Outgoing]
@@ -334,20 +332,27 @@ class Session:
             if held.result_held_until is None:
                 held.result_held_until = now + RESULT_AFTER_CHUNKS_S
             if now < held.result_held_until:
-                self._arm(held, held.result_held_until)
+                self._due.set(held.key, held.result_held_until)
                 return
         if now >= held.result_due_at:
             outgoing.append(result)
             pause = min(RESULT_AGAIN_MAX_S, RESULT_AGAIN_S * 2**held.result_tries)
             held.result_tries += 1
             held.result_due_at = now + pause
-        self._arm(held, held.result_due_at)
+        self._due.set(held.key, held.result_due_at)
 
-    def _arm(self, held: Held, due: float) -> None:
-        """One timer an attempt: an earlier one looks at everything anyway."""
-        if held.timer_at is None or due < held.timer_at:
-            held.timer_at = due
-            heapq.heappush(self._timers, (due, held.key))
+    def _hold(self, held: Held) -> None:
+        self._held[held.key] = held
+        self._attempts.setdefault(held.key.request_id, []).append(held.key)
+        self._ready[held.key] = None
+
+    def _drop(self, held: Held) -> None:
+        del self._held[held.key]
+        self._due.drop(held.key)
+        attempts = self._attempts[held.key.request_id]
+        attempts.remove(held.key)
+        if not attempts:
+            del self._attempts[held.key.request_id]
 
     def _repeat(self, held: Held) -> None:
         if held.result is not None:
@@ -365,8 +370,7 @@ class Session:
             timestamp=self._wall(),
             error=Problem(code=Code.CANCELLED, message="Cancelled before it started."),
         )
-        self._held[job.key] = held
-        self._ready[job.key] = None
+        self._hold(held)
         return [Keep(held.result)]
 
     def _abandon(self, held: Held, now: float) -> Effects:
@@ -376,7 +380,6 @@ class Session:
             return []
         held.abandoned = True
         held.chunks.clear()
-        held.chunk_bytes = 0
         already = held.stopping is not None
         reason = held.stopping or Problem(
             code=Code.CANCELLED, message="The request was given to another attempt or has ended."
@@ -385,7 +388,7 @@ class Session:
         return [] if already else [Stop(held.key, reason)]
 
     def _settle(self, held: Held, now: float) -> Effects:
-        self._held.pop(held.key, None)
+        self._drop(held)
         self._finished.remember(held.key, now, "settled")
         return [Settle(held.key)]
 

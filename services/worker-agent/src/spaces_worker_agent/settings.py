@@ -42,6 +42,12 @@ class AgentSettings(BaseModel):
         description="The worker token itself; only as environment variable, never as a flag.",
     )
     slots: int = Field(default=1, ge=1, le=1024, description="Requests that run at the same time.")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes among which an async handler's slots are spread.",
+    )
     takeover: bool = Field(
         default=False, description="Take the place of a worker that serves the space already."
     )

@@ -35,8 +35,8 @@ class Verbose:
             remaining_s=round(job.remaining_s, 1),
         )
 
-    def chunk(self, key: Key) -> None:
-        self._chunks[key] = self._chunks.get(key, 0) + 1
+    def chunks(self, key: Key, count: int) -> None:
+        self._chunks[key] = self._chunks.get(key, 0) + count
 
     def progress(self, key: Key, percent: float | None, message: str | None) -> None:
         log.info("request_progress", request_id=key.request_id, percent=percent, message=message)

@@ -1,7 +1,8 @@
 """The agent's directory: its identity, its lock, and the journal of results that nobody has confirmed yet.
 
-A result is written before it is sent, which survives the death of the agent; fsync follows in a thread and survives
-the death of the host. Waiting for it would cost every request a disk flush, and the usual answer comes sooner.
+A result is written before it is sent, which survives the death of the agent. What is not confirmed soon after that is
+also brought to the disk by a thread, which survives the death of the host. Waiting for it would cost every request a
+disk flush, and the usual answer comes sooner.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ log = structlog.get_logger()
 
 # macOS has no fdatasync.
 SYNC = getattr(os, "fdatasync", os.fsync)
-COMPACT_BYTES = 8 * 1_048_576
+COMPACT_BYTES = 16 * 1_048_576
+SYNC_AFTER_S = 0.02
 
 
 class SpoolLocked(Exception):
@@ -57,7 +59,7 @@ def default_spool_dir(gateway: str, spaces: Sequence[str], environ: Mapping[str,
 
 
 class Spool:
-    """One agent's directory. Opened once; everything but fsync is immediate."""
+    """One agent's directory, opened once. What is noted goes to the file together, in `write`."""
 
     def __init__(self, directory: Path, lock_fd: int, identity: Identity) -> None:
         self.directory = directory
@@ -67,8 +69,10 @@ class Spool:
         self._path = directory / "journal"
         self._fd = -1
         self._size = 0
+        self._compact_at = COMPACT_BYTES
         self._live: dict[Key, Result] = {}
-        self._unwritten: dict[Key, Result] = {}
+        self._lines: list[bytes] = []  # noted, not written
+        self._unsynced: set[Key] = set()  # results that are not on the disk for certain
         self._dirty = asyncio.Event()
 
     @classmethod
@@ -132,10 +136,10 @@ class Spool:
         return list(self._live.values())
 
     def keep(self, result: Result) -> None:
-        """Writes a result. On a full disk it stays in memory and `problem` says so."""
+        """Notes a result."""
         self._live[result.key] = result
-        if not self._append(result_line(result)):
-            self._unwritten[result.key] = result
+        self._lines.append(result_line(result))
+        self._unsynced.add(result.key)
 
     def settle(self, fresh: list[tuple[Key, Why]]) -> None:
         """Notes attempts that are over; their results are not needed any more."""
@@ -145,47 +149,16 @@ class Spool:
         for key, why in fresh:
             if why == "settled":
                 self._live.pop(key, None)
-                self._unwritten.pop(key, None)
-        self._append(b"".join(over_line(key, at, why) for key, why in fresh))
+                self._unsynced.discard(key)
+            self._lines.append(over_line(key, at, why))
         fresh.clear()
 
-    def retry(self, finished: FinishedMemory, monotonic: float) -> None:
-        """Tries a disk that was full again, and starts a new journal when this one has grown."""
-        if self.problem is None and self._size < COMPACT_BYTES:
+    def write(self) -> None:
+        """Writes what was noted. On a full disk results stay in memory and `problem` says so."""
+        if not self._lines:
             return
-        try:
-            self._rewrite(finished, monotonic)
-        except OSError as error:
-            self.problem = str(error)
-            return
-        self._unwritten.clear()
-        if self.problem is not None:
-            log.info("spool_writable_again", directory=str(self.directory))
-            self.problem = None
-
-    async def flush_forever(self) -> None:
-        """Brings what was written to the disk, as often as the disk can."""
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            try:
-                # A copy: the journal may be replaced, and its descriptor closed, while the disk is busy.
-                await asyncio.to_thread(_sync, os.dup(self._fd))
-            except OSError as error:
-                self._fail(error)
-
-    def close(self) -> None:
-        """Syncs and unlocks."""
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = -1
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-
-    def _append(self, lines: bytes) -> bool:
+        lines = b"".join(self._lines)
+        self._lines.clear()
         try:
             written = os.write(self._fd, lines)
             if written < len(lines):
@@ -193,10 +166,56 @@ class Spool:
                 raise OSError(28, "No space left on device")
         except OSError as error:
             self._fail(error)
-            return False
+            return
         self._size += written
-        self._dirty.set()
-        return True
+        if self._unsynced:
+            self._dirty.set()
+
+    def retry(self, finished: FinishedMemory, monotonic: float) -> None:
+        """Tries a disk that was full again, and starts a new journal when this one has grown."""
+        if self.problem is None and self._size < self._compact_at:
+            return
+        try:
+            self._rewrite(finished, monotonic)
+        except OSError as error:
+            self.problem = str(error)
+            return
+        if self.problem is not None:
+            log.info("spool_writable_again", directory=str(self.directory))
+            self.problem = None
+
+    async def flush_forever(self) -> None:
+        """Brings results to the disk that are not confirmed within a moment."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            late = self._unsynced.copy()
+            await asyncio.sleep(SYNC_AFTER_S)
+            if late.isdisjoint(self._unsynced):
+                if self._unsynced:
+                    self._dirty.set()
+                continue
+            self.write()
+            synced = self._unsynced.copy()
+            try:
+                # A copy: the journal may be replaced, and its descriptor closed, while the disk is busy.
+                await asyncio.to_thread(_sync, os.dup(self._fd))
+            except OSError as error:
+                self._fail(error)
+            else:
+                self._unsynced -= synced
+
+    def close(self) -> None:
+        """Writes, syncs and unlocks."""
+        if self._fd >= 0:
+            self.write()
+            with contextlib.suppress(OSError):
+                os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
 
     def _fail(self, error: OSError) -> None:
         if self.problem is None:
@@ -229,6 +248,9 @@ class Spool:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size = fd, len(body)
+        self._compact_at = max(COMPACT_BYTES, 2 * len(body))
+        self._lines.clear()
+        self._unsynced.clear()
 
 
 def _identity(path: Path) -> Identity:

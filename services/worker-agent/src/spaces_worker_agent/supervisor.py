@@ -14,7 +14,6 @@ from spaces_contracts.worker_socket import (
     Cancel,
     ChunkAck,
     Drain,
-    InferenceRequest,
     Kick,
     Registered,
     RegisterError,
@@ -60,6 +59,8 @@ class Supervisor:
         self._registered = asyncio.Event()
         self._rejoin: Retry | None = None
         self._rejoin_at = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
 
     def drain(self) -> None:
         """Finish what runs, then leave. The second call leaves now."""
@@ -157,18 +158,16 @@ class Supervisor:
 
     async def _read(self) -> None:
         while True:
-            frame = await self._link.receive()
-            self._hear(frame)
+            for frame in await self._link.receive():
+                self._hear(frame)
 
     def _hear(self, frame: Incoming) -> None:
+        if isinstance(frame, Job):
+            self._engine.job(frame)
+            return
         now = time.monotonic()
-        if isinstance(frame, InferenceRequest):
-            self._engine.job(_job(frame))
-        elif isinstance(frame, ChunkAck):
-            key = Key(frame.request_id, frame.attempt)
-            self._session.chunks_acked(key, frame.n, now)
-            self._engine.make_room(key)
-            self._engine.wake.set()
+        if isinstance(frame, ChunkAck):
+            self._engine.chunks_acked(Key(frame.request_id, frame.attempt), frame.n)
         elif isinstance(frame, ResultAckFrame):
             key = Key(frame.request_id, frame.attempt)
             self._engine.apply(self._session.result_acked(key, frame.outcome, now))
@@ -234,19 +233,33 @@ class Supervisor:
     async def _write(self) -> None:
         await self._registered.wait()
         wake = self._engine.wake
-        while True:
-            wake.clear()
-            items = self._session.take(time.monotonic())
-            if items:
-                await self._link.send(items)
-                continue
-            due = self._session.next_due()
-            if due is None:
-                await wake.wait()
-            else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, due - time.monotonic())):
-                        await wake.wait()
+        try:
+            while True:
+                wake.clear()
+                items = self._engine.outgoing()
+                if items:
+                    await self._link.send(items)
+                else:
+                    self._ring_at(self._session.next_due())
+                    await wake.wait()
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+
+    def _ring_at(self, due: float | None) -> None:
+        """Wakes the writer then. An alarm that rings too early does no harm, so it is only ever made earlier."""
+        if due is None or (self._alarm is not None and self._alarm_at <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = due
+        delay = due - time.monotonic()
+        self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._engine.wake.set()
 
     async def _beat(self) -> None:
         while True:
@@ -274,19 +287,6 @@ class Supervisor:
             await self._engine.settled.wait()
         await self._link.say_bye()
         raise Leave(self._leave_as, "All work is finished.")
-
-
-def _job(frame: InferenceRequest) -> Job:
-    return Job(
-        key=Key(frame.request_id, frame.attempt),
-        space=frame.space,
-        space_id=frame.space_id,
-        payload=frame.payload,
-        files=tuple(frame.files),
-        upload_url=frame.upload_url,
-        remaining_s=frame.remaining_ms / 1000,
-        queue_size=frame.queue_size,
-    )
 
 
 async def _first(tasks: "list[asyncio.Task[None]]") -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -23,10 +23,18 @@ from websockets.typing import Subprotocol
 
 from spaces_contracts.frames import PROTOCOL, FrameError, Ping, Pong
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.worker_socket import Bye, DrainRequest, Register, Resume, read_to_worker
+from spaces_contracts.worker_socket import (
+    Bye,
+    DrainRequest,
+    InferenceRequest,
+    Register,
+    Resume,
+    read_to_worker,
+)
 from spaces_worker_agent.addresses import without_password
-from spaces_worker_agent.attempts import Outgoing
+from spaces_worker_agent.attempts import Outgoing, job_of
 from spaces_worker_agent.exits import Exit, Leave
+from spaces_worker_agent.frame_socket import FrameSocket
 from spaces_worker_agent.link import Incoming, Introduction, LinkDown, LinkUnusable
 from spaces_worker_agent.wire import encode
 
@@ -47,7 +55,7 @@ class WebSocketLink:
         self._url = url
         self._trust = trust if url.startswith("wss:") else None
         self._proxy = proxy
-        self._socket: ClientConnection | None = None
+        self._socket: FrameSocket | None = None
         self._heard_at = time.monotonic()
         self._pings = 0
 
@@ -71,28 +79,33 @@ class WebSocketLink:
             ).encode()
         )
 
-    async def receive(self) -> Incoming:
-        """The next frame that is not a ping or pong. Frames of unknown types are skipped."""
+    async def receive(self) -> Sequence[Incoming]:
+        """The next frames that are not pings or pongs. Frames of unknown types are skipped."""
         while True:
             try:
-                text = await self._open_socket().recv()
+                texts = await self._open_socket().frames()
             except ConnectionClosed as closed:
                 raise _closed(closed) from None
             self._heard_at = time.monotonic()
-            try:
-                frame = read_to_worker(text)
-            except FrameError as error:
-                log.warning("frame_not_understood", problem=error.problem.message)
-                continue
-            if isinstance(frame, Ping):
-                await self._say(Pong(id=frame.id).encode())
-            elif not isinstance(frame, Pong):
-                return frame
+            frames: list[Incoming] = []
+            for text in texts:
+                try:
+                    frame = read_to_worker(text)
+                except FrameError as error:
+                    log.warning("frame_not_understood", problem=error.problem.message)
+                    continue
+                if isinstance(frame, InferenceRequest):
+                    frames.append(job_of(frame, text))
+                elif isinstance(frame, Ping):
+                    await self._say(Pong(id=frame.id).encode())
+                elif not isinstance(frame, Pong):
+                    frames.append(frame)
+            if frames:
+                return frames
 
     async def send(self, items: Sequence[Outgoing]) -> None:
         """Sends in order; waits while the socket's buffer is full."""
-        for item in items:
-            await self._say(encode(item))
+        await self._say(*map(encode, items))
 
     async def beat(self, running: int) -> None:
         self._pings += 1
@@ -117,20 +130,9 @@ class WebSocketLink:
                 await socket.close()
         socket.transport.abort()
 
-    async def _connect(self) -> ClientConnection:
+    async def _connect(self) -> FrameSocket:
         try:
-            return await connect(
-                self._url,
-                subprotocols=[Subprotocol(PROTOCOL)],
-                ssl=self._trust,
-                proxy=self._proxy,
-                compression=None,  # small frames: it costs memory and time on both sides
-                open_timeout=OPEN_S,
-                ping_interval=None,  # the protocol's own pings tell more: they pass the gateway's queue
-                max_size=MAX_FRAME_BYTES,
-                max_queue=64,
-                user_agent_header="spaces-worker",
-            )
+            return await dial(self._url, trust=self._trust, proxy=self._proxy)
         except ImportError as error:
             raise Leave(Exit.SETTINGS, f"{NO_SOCKS} ({error})") from None
         except (InvalidHandshake, OSError, TimeoutError, ValueError, EOFError) as error:
@@ -176,16 +178,36 @@ class WebSocketLink:
         detail = f": {problem.message or problem.code}" if problem else ""
         return LinkDown(f"the gateway answers with HTTP {status}{detail}")
 
-    async def _say(self, text: str) -> None:
+    async def _say(self, *texts: str) -> None:
         try:
-            await self._open_socket().send(text)
+            await self._open_socket().send_frames(texts)
         except ConnectionClosed as closed:
             raise _closed(closed) from None
 
-    def _open_socket(self) -> ClientConnection:
+    def _open_socket(self) -> FrameSocket:
         if self._socket is None:
             raise LinkDown("not connected")
         return self._socket
+
+
+async def dial(
+    url: str, *, trust: ssl.SSLContext | None = None, proxy: str | None = None
+) -> FrameSocket:
+    """Opens a socket with the agent's settings, and says nothing yet. Raises what websockets raises."""
+    socket = await connect(
+        url,
+        create_connection=FrameSocket,
+        subprotocols=[Subprotocol(PROTOCOL)],
+        ssl=trust,
+        proxy=proxy,
+        compression=None,  # small frames: it costs memory and time on both sides
+        open_timeout=OPEN_S,
+        ping_interval=None,  # the protocol's own pings tell more: they pass the gateway's queue
+        max_size=MAX_FRAME_BYTES,
+        user_agent_header="spaces-worker",
+    )
+    assert isinstance(socket, FrameSocket)
+    return socket
 
 
 def _closed(closed: ConnectionClosed) -> Exception:

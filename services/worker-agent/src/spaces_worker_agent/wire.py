@@ -1,9 +1,7 @@
 """Values as frames of the worker socket. Outputs are JSON texts already and are put in unread."""
 
-import json
-
 from spaces_contracts.requests import MAX_FRAME_BYTES
-from spaces_contracts.worker_socket import Accepted, InferenceProgress, Refused
+from spaces_contracts.worker_socket import InferenceProgress, Refused
 from spaces_worker_agent.attempts import Accept, Chunks, Key, Outgoing, Progress, Refuse, Result
 
 
@@ -16,6 +14,8 @@ def fits(result: Result) -> bool:
 
 def encode(item: Outgoing) -> str:
     """The text of one frame."""
+    if isinstance(item, Accept):
+        return _head("accepted", item.key) + "}"
     if isinstance(item, Chunks):
         return f'{_head("inference_chunk", item.key)},"n":{item.n},"data":[{",".join(item.data)}]}}'
     if isinstance(item, Result):
@@ -25,13 +25,11 @@ def encode(item: Outgoing) -> str:
         return InferenceProgress(
             request_id=rid, attempt=attempt, percent=item.percent, message=item.message
         ).encode()
-    if isinstance(item, Refuse):
-        problem = item.problem
-        return Refused(
-            request_id=rid, attempt=attempt, code=problem.code, message=problem.message
-        ).encode()
-    assert isinstance(item, Accept)
-    return Accepted(request_id=rid, attempt=attempt).encode()
+    assert isinstance(item, Refuse)
+    problem = item.problem
+    return Refused(
+        request_id=rid, attempt=attempt, code=problem.code, message=problem.message
+    ).encode()
 
 
 def _head(kind: str, key: Key) -> str:
@@ -43,7 +41,7 @@ def _result(result: Result) -> str:
         _head("inference_result", result.key),
         f'"space_id":"{result.space_id}","status":"{result.status}","last_n":{result.last_n}',
         f'"processing_time_seconds":{result.processing_time_seconds!r}',
-        f'"timestamp":{json.dumps(result.timestamp.isoformat())}',
+        f'"timestamp":"{result.timestamp.isoformat()}"',
     ]
     if result.output_json is not None:
         parts.append(f'"output":{result.output_json}')

@@ -1,0 +1,89 @@
+"""A WebSocket that hands over all frames of one read together, and writes all frames of one turn together."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Event
+
+
+class ConformantProtocol(ClientProtocol):
+    """RFC 6455 lets a close frame interrupt a fragmented message (5.4, 5.5.1); the library answers it as an error."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Called by the library's parser."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
+class FrameSocket(ClientConnection):
+    """The library's connection without its queue and its task for each message."""
+
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        protocol.__class__ = ConformantProtocol  # the library makes it and takes no other class
+        super().__init__(protocol, **options)
+        self._arrived: list[bytes] = []
+        self._pieces: list[bytes] = []  # of a message that comes in several frames
+        self._is_text = True  # what the message is that arrives now
+        self._refusing: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def frames(self) -> list[bytes]:
+        """The messages that arrived, at least one. Raises ConnectionClosed after the last."""
+        while not self._arrived:
+            if self.connection_lost_waiter.done():
+                raise self.protocol.close_exc
+            self._waiter = self.loop.create_future()
+            await self._waiter
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    async def send_frames(self, texts: Iterable[str]) -> None:
+        """Sends messages in order, in one write. Raises ConnectionClosed."""
+        async with self.send_context():
+            for text in texts:
+                self.protocol.send_text(text.encode())
+            self.protocol.writes = [b"".join(self.protocol.writes)]
+
+    def process_event(self, event: Event) -> None:
+        """Called by the library for each frame."""
+        if (
+            self.response is None
+            or not isinstance(event, Frame)
+            or event.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+        ):
+            super().process_event(event)
+            return
+        if self._refusing is not None:
+            return
+        if event.opcode is not Opcode.CONT:
+            self._is_text = event.opcode is Opcode.TEXT
+        self._pieces.append(bytes(event.data))
+        if event.fin:
+            message = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        if self._is_text:
+            try:
+                str(message, "utf-8")
+            except UnicodeDecodeError:  # RFC 6455, 8.1: the connection is over
+                closing = self.close(CloseCode.INVALID_DATA, "not UTF-8")
+                self._refusing = self.loop.create_task(closing)
+                return
+        self._arrived.append(message)
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
+        super().connection_lost(exc)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
