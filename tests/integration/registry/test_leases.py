@@ -158,6 +158,21 @@ async def test_a_silence_that_is_told_late_does_not_live_longer(
     assert await world.seconds(1) == 1
 
 
+async def test_a_socket_that_was_closed_after_silence_has_what_is_left_of_its_lease(
+    world: World, tables: Tables
+) -> None:
+    agent, verdict = await attached(world)
+    await world.seconds(RESTED)
+    ended = ConnectionEnded(connection_ids=[verdict.connection_id], silent_s=10.5)
+    await world.bus.request(ended)
+    await pass_time(tables, 2)
+    await world.bus.request(GatewayBeat(gateway_id=agent.gateway_id))
+    assert await world.seconds(1) == 0
+    await pass_time(tables, 1)
+    await world.bus.request(GatewayBeat(gateway_id=agent.gateway_id))
+    assert await world.seconds(1) == 1
+
+
 async def doubted(world: World) -> bool:
     return await state(world) is ConnectionState.SUSPECT
 

@@ -114,12 +114,16 @@ class EdgeAttach(Command[Attached]):
 
 
 class ConnectionEnded(Command[Done]):
-    """A gateway lost a worker's socket. Clean: the worker said bye and holds nothing."""
+    """A gateway lost a worker's socket. Clean: the worker said bye and holds nothing.
+
+    `silent_s`: nothing was heard on any of them for at least so long, as in ConnectionSuspected.
+    """
 
     subject: ClassVar = Subject("rpc.reg.connection_ended")
     reply: ClassVar = Done
     connection_ids: list[ConnectionId]
     clean: bool = False
+    silent_s: float = Field(default=0.0, ge=0.0)
 
 
 class ConnectionSuspected(Message):

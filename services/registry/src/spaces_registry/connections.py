@@ -6,7 +6,6 @@ from spaces_chassis.bus import Delivery
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal, PrincipalKind
 from spaces_contracts.connections import (
-    LEASE_S,
     ConnectionEnded,
     ConnectionList,
     ConnectionSuspected,
@@ -47,7 +46,8 @@ class Connections:
             for space_id, ids in await self._connections.spaces_of(command.connection_ids):
                 await self._endings.end(space_id, ids, Reason.LEFT)
         else:
-            await self._suspect(command.connection_ids, SOCKET_LOST, LEASE_S)
+            lease_s = lease_left_s(command.silent_s)
+            await self._suspect(command.connection_ids, SOCKET_LOST, lease_s)
         return Done()
 
     async def suspected(self, message: ConnectionSuspected, _delivery: Delivery) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,6 +18,12 @@ MAX_TOLD = 256
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class _Ending:
+    clean: bool
+    heard_at: float  # the process's steady clock, seconds
+
+
 class Endings:
     """A Part. What could not be told when the process stops is found by its lease, which is no longer renewed."""
 
@@ -25,22 +32,25 @@ class Endings:
     def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
         self._clock = clock
-        self._untold: dict[str, bool] = {}  # connection id -> clean
+        self._untold: dict[str, _Ending] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, connection_ids: Iterable[str], *, clean: bool) -> None:
-        """These are over; returns at once."""
-        self._untold.update(dict.fromkeys(connection_ids, clean))
+    def add(self, connection_ids: Iterable[str], *, clean: bool, heard_at: float) -> None:
+        """These are over, and were last heard at a moment of the clock; returns at once."""
+        self._untold.update(dict.fromkeys(connection_ids, _Ending(clean, heard_at)))
         if self._untold and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._tell())
 
     async def _tell(self) -> None:
         pause_s = FIRST_PAUSE_S
         while self._untold:
-            clean = next(iter(self._untold.values()))
-            batch = [cid for cid, how in self._untold.items() if how is clean][:MAX_TOLD]
+            clean = next(iter(self._untold.values())).clean
+            batch = [cid for cid, how in self._untold.items() if how.clean is clean][:MAX_TOLD]
+            heard_at = max(self._untold[cid].heard_at for cid in batch)
+            silent_s = round(max(0.0, self._clock.monotonic() - heard_at), 3)
+            ended = ConnectionEnded(connection_ids=batch, clean=clean, silent_s=silent_s)
             try:
-                await self._bus.request(ConnectionEnded(connection_ids=batch, clean=clean))
+                await self._bus.request(ended)
             except ProblemError as error:
                 if error.problem.kind.retry:
                     log.warning("connection_ends_not_told", count=len(batch), problem=str(error))

@@ -153,7 +153,9 @@ class WorkerSocket:
         elif isinstance(effect, Suspect):
             self._suspected += effect.connection_ids
         elif isinstance(effect, End):
-            self._hub.endings.add(effect.connection_ids, clean=effect.clean)
+            self._hub.endings.add(
+                effect.connection_ids, clean=effect.clean, heard_at=self.session.heard_at
+            )
         elif isinstance(effect, AskAttach):
             self._run(self._attach(effect.command))
         else:
