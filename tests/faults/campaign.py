@@ -1,89 +1,159 @@
-"""The large campaign: `python -m tests.faults.campaign --kills 300`, in rounds that add up.
+"""The large campaign: `python -m tests.faults.campaign --faults 1000`, in rounds that add up.
 
-Each round is a file in build/faults; a campaign that was stopped goes on where it was. The sum is
-written to build/reports/faults.json.
+Each round is a file in build/faults; a campaign that was stopped goes on where it was. The sum is written to
+build/reports/faults.json: a row per kind of fault, and one for each kind that this machine does not allow.
 """
 
 import argparse
 import asyncio
 import dataclasses
 import json
+import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from tests.faults.catalogue import KINDS
 from tests.faults.history import Report
-from tests.faults.kills import STALL_LIMIT_S, TARGETS, merge, run_round
-from tests.support.platform import running_platform
+from tests.faults.kinds import Kind, select, sequence
+from tests.faults.rig import running_rig
+from tests.faults.rounds import Round, run_round
 
 ROUNDS = Path("build/faults")
 REPORT = Path("build/reports/faults.json")
+PER_ROUND = 22
 
 
 def main() -> int:
     """Runs what is missing, sums up, and fails when a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=300, help="how many in all")
+    parser.add_argument("--faults", type=int, default=1000, help="how many in all")
     parser.add_argument("--seed", type=int, default=1, help="the first round's seed")
-    parser.add_argument("--per-space", type=int, default=100, help="requests in each of 5 spaces")
+    parser.add_argument("--kinds", default="", help="names or families, separated by commas")
+    parser.add_argument("--rounds", type=int, default=None, help="at most so many now")
     parser.add_argument("--fresh", action="store_true", help="forget earlier rounds")
     arguments = parser.parse_args()
     ROUNDS.mkdir(parents=True, exist_ok=True)
-    if arguments.fresh:
-        for old in ROUNDS.glob("*.json"):
-            old.unlink()
-    rounds = -(-arguments.kills // len(TARGETS))
-    for seed in range(arguments.seed, arguments.seed + rounds):
-        path = ROUNDS / f"{seed}-{arguments.per_space}.json"
+    for old in ROUNDS.glob("*.json") if arguments.fresh else ():
+        old.unlink()
+    kinds = select(KINDS, [name for name in arguments.kinds.split(",") if name])
+    seed, left = arguments.seed, arguments.rounds
+    while left != 0 and (count := arguments.faults - _inflicted()) > 0:
+        path = ROUNDS / f"{seed}.json"
         if not path.exists():
-            _run_one(seed, arguments.per_space, path)
-    return _sum_up()
+            _run_one(kinds, min(count, PER_ROUND), seed, path)
+            left = None if left is None else left - 1
+        seed += 1
+    return sum_up([_read(path) for path in sorted(ROUNDS.glob("*.json"))])
 
 
-def _run_one(seed: int, per_space: int, path: Path) -> None:
-    with running_platform() as platform:
-        done = asyncio.run(run_round(platform, seed=seed, per_space=per_space))
-    path.write_text(
-        json.dumps(
-            {
-                "seed": seed,
-                "violations": done.findings.violations(),
-                "reports": [dataclasses.asdict(report) for report in done.reports],
-            },
-            indent=1,
-        ),
-        encoding="utf-8",
-    )
-    stall_s = done.findings.longest_stall_s
+def _run_one(kinds: Sequence[Kind], count: int, seed: int, path: Path) -> None:
+    with running_rig() as rig:
+        able = [kind for kind in kinds if kind.needs not in rig.missing]
+        skipped = [kind for kind in kinds if kind.needs in rig.missing]
+        chosen = sequence(able, count, random.Random(seed))
+        done = asyncio.run(run_round(rig, chosen, seed))
+        skips = [_skipped(kind, rig.missing[kind.needs or ""]) for kind in skipped]
+        if done.findings.violations():
+            _keep_logs(rig.platform.folder / "logs", path.with_suffix(""))
+    path.write_text(json.dumps(_shard(done, skips), indent=1), encoding="utf-8")
     print(
-        f"seed {seed}: {done.findings.accepted} accepted, longest stall {stall_s:.1f} s, "
-        f"{len(done.findings.violations())} violations",
+        f"seed {seed}: {len(done.windows)} faults, {done.findings.accepted} accepted,"
+        f" longest stall {done.findings.longest_stall_s:.1f} s,"
+        f" {done.findings.duplicate_executions} executions again,"
+        f" {done.findings.unrecovered} streams told as a whole,"
+        f" {len(done.findings.violations())} violations",
         flush=True,
     )
 
 
-def _sum_up() -> int:
-    rounds = [json.loads(path.read_text(encoding="utf-8")) for path in ROUNDS.glob("*.json")]
-    reports = merge([Report(**row) for each in rounds for row in each["reports"]])
+def _shard(done: Round, skipped: Sequence[Report]) -> dict[str, Any]:
+    return {
+        "seed": done.seed,
+        "violations": done.findings.violations(),
+        "unrecovered": done.findings.unrecovered,
+        "windows": [dataclasses.asdict(window) for window in done.windows],
+        "reports": [dataclasses.asdict(report) for report in (*done.reports, *skipped)],
+    }
+
+
+def _skipped(kind: Kind, why: str) -> Report:
+    return Report(kind.name, 0, 0, 0, 0, 0, 0.0, skipped=why)
+
+
+def _keep_logs(logs: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for log in logs.iterdir():
+        (folder / log.name).write_bytes(log.read_bytes())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    shard: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return shard
+
+
+def _inflicted() -> int:
+    return sum(len(_read(path)["windows"]) for path in ROUNDS.glob("*.json"))
+
+
+def sum_up(shards: Sequence[dict[str, Any]]) -> int:
+    """Writes and prints the report; 1 when a round had a violation."""
+    reports = merge([Report(**row) for shard in shards for row in shard["reports"]])
     write_report(reports)
-    violations = [text for each in rounds for text in each["violations"]]
+    violations = [
+        f"seed {shard['seed']}: {text}" for shard in shards for text in shard["violations"]
+    ]
     for text in violations[:50]:
         print(text)
-    late = [report for report in reports if report.longest_stall_s > STALL_LIMIT_S]
-    return 1 if violations or late else 0
+    return 1 if violations else 0
 
 
-def write_report(reports: list[Report]) -> None:
+def merge(reports: Sequence[Report]) -> list[Report]:
+    """Adds up rows of the same fault, in the order of their names."""
+    merged: dict[str, Report] = {}
+    for report in reports:
+        so_far = merged.get(report.fault)
+        merged[report.fault] = report if so_far is None else _added(so_far, report)
+    return [merged[name] for name in sorted(merged)]
+
+
+def _added(one: Report, other: Report) -> Report:
+    sums = {
+        name: getattr(one, name) + getattr(other, name)
+        for name in (
+            *("count", "accepted", "lost", "duplicated", "stuck"),
+            *("fifo_violations", "duplicate_executions"),
+        )
+    }
+    return Report(
+        fault=one.fault,
+        longest_stall_s=max(one.longest_stall_s, other.longest_stall_s),
+        skipped=one.skipped if not sums["count"] else None,
+        **sums,
+    )
+
+
+def write_report(reports: Sequence[Report]) -> None:
     """Prints the table and writes build/reports/faults.json."""
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps([report.row() for report in reports], indent=1), encoding="utf-8")
+    head = ("count", "accepted", "lost", "dupl", "stuck", "fifo", "again", "stall s")
+    print(f"{'fault':<36}" + "".join(f"{name:>9}" for name in head))
+    for one in reports:
+        if one.skipped:
+            print(f"{one.fault:<36} skipped: {one.skipped}")
+            continue
+        counts = (one.count, one.accepted, one.lost, one.duplicated, one.stuck)
+        rest = (one.fifo_violations, one.duplicate_executions)
+        cells = "".join(f"{value:>9}" for value in (*counts, *rest))
+        print(f"{one.fault:<36}{cells}{one.longest_stall_s:>9.1f}")
+    done = [one for one in reports if not one.skipped]
     print(
-        f"{'fault':<22}{'count':>6}{'accepted':>10}{'lost':>6}{'dupl':>6}{'stuck':>6}{'stall s':>9}"
+        f"{sum(one.count for one in done)} faults of {len(done)} kinds,"
+        f" {len(reports) - len(done)} kinds skipped, {sum(one.lost for one in done)} lost,"
+        f" {sum(one.duplicated for one in done)} duplicated, {sum(one.stuck for one in done)} stuck"
     )
-    for report in reports:
-        print(
-            f"{report.fault:<22}{report.count:>6}{report.accepted:>10}{report.lost:>6}"
-            f"{report.duplicated:>6}{report.stuck:>6}{report.longest_stall_s:>9.1f}"
-        )
 
 
 if __name__ == "__main__":

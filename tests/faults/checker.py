@@ -1,29 +1,47 @@
-"""Judges a campaign from the client's log and the API alone. Pure: values in, findings out.
+"""Judges a campaign from the client's log, the handlers' log and the API alone. Pure: values in, findings out.
 
 The promises it checks:
 - every accepted request has exactly one terminal state and one result, and the result is its own;
 - nothing was accepted twice under one idempotency key;
 - in a one-slot space, of two requests where the second was sent after the first was acknowledged,
   the first starts first;
-- no space with queued work goes without progress for longer than the limit.
+- no attempt runs twice, and a request runs again only where a lease expired or its worker was killed;
+- no chunk is missing or doubled for a client that resumes;
+- no space with queued work goes without progress for longer than a lease and ten seconds more than the fault.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from tests.faults.history import Outcome, Submission
+from tests.faults import progress, reruns, streams
+from tests.faults.history import (
+    Execution,
+    Inflicted,
+    Outcome,
+    Ownership,
+    Reading,
+    Submission,
+    Window,
+)
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 @dataclass(frozen=True)
-class Stall:
-    """A time without progress in a space that had work."""
+class Evidence:
+    """Everything that was seen of a round."""
 
-    began_at: datetime
-    seconds: float
+    submissions: Sequence[Submission]
+    outcomes: Sequence[Outcome]
+    executions: Sequence[Execution] = ()
+    ended_s: dict[tuple[str, int], float] = field(default_factory=dict)
+    owners: Sequence[Ownership] = ()
+    readings: Sequence[Reading] = ()
+    windows: Sequence[Window] = ()
+    inflicted: Inflicted = field(default_factory=Inflicted)
+    # Spaces where several requests run at once: there is no first come, first started.
+    parallel: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -36,25 +54,49 @@ class Findings:
     stuck: list[str] = field(default_factory=list)
     fifo: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    reruns: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
+    stalled: list[str] = field(default_factory=list)
+    duplicate_executions: int = 0
+    unrecovered: int = 0  # streams that a client got whole, but not chunk by chunk
     longest_stall_s: float = 0.0
 
     def violations(self) -> list[str]:
         """All of them, worst first."""
-        return [*self.lost, *self.duplicated, *self.wrong, *self.stuck, *self.fifo]
+        return [
+            *self.lost,
+            *self.duplicated,
+            *self.wrong,
+            *self.stuck,
+            *self.reruns,
+            *self.streams,
+            *self.stalled,
+            *self.fifo,
+        ]
 
 
-def check(
-    submissions: Sequence[Submission], outcomes: Sequence[Outcome], *, handler_kills: int = 0
-) -> Findings:
-    """Compares what was acknowledged with what the API tells.
-
-    A killed handler process may fail the one request that it ran, with `handler_crashed`.
-    """
-    crashes_left = handler_kills
+def check(evidence: Evidence) -> Findings:
+    """Compares what was acknowledged with what the API and the handlers tell."""
     findings = Findings()
-    told = {outcome.request_id: outcome for outcome in outcomes}
-    _one_row_each(outcomes, findings)
-    for submission in submissions:
+    _one_row_each(evidence.outcomes, findings)
+    _one_end_each(evidence, findings)
+    _unacknowledged_are_single(evidence, findings)
+    _first_come_first_started(evidence, findings)
+    again = reruns.judge(evidence.executions, evidence.owners, evidence.inflicted)
+    findings.duplicate_executions, findings.reruns = again.count, again.violations
+    findings.streams, findings.unrecovered = streams.judge(evidence.readings, evidence.inflicted)
+    stalls = progress.stalls(evidence.submissions, evidence.executions, evidence.ended_s)
+    findings.longest_stall_s = max((stall.seconds for stall in stalls), default=0.0)
+    findings.stalled = progress.too_long(stalls, evidence.windows)
+    return findings
+
+
+def _one_end_each(evidence: Evidence, findings: Findings) -> None:
+    """A killed handler process may fail the one request that it ran, with `handler_crashed`."""
+    crashes_left = evidence.inflicted.handler_kills
+    told = {outcome.request_id: outcome for outcome in evidence.outcomes}
+    streamed = {reading.request_id for reading in evidence.readings}
+    for submission in evidence.submissions:
         if submission.acknowledged_at is None:
             continue
         findings.accepted += 1
@@ -66,13 +108,12 @@ def check(
             findings.stuck.append(f"{submission.key}: still {outcome.state}")
         elif outcome.error_code == "handler_crashed" and crashes_left > 0:
             crashes_left -= 1
-        elif outcome.state != "succeeded" or outcome.prompt_echoed != submission.prompt:
-            findings.wrong.append(f"{submission.key}: {outcome.state}, {outcome.prompt_echoed!r}")
-    known = {rid for submission in submissions for rid in submission.request_ids}
-    _unacknowledged_are_single(submissions, outcomes, known, findings)
-    _first_come_first_started(submissions, told, findings)
-    findings.longest_stall_s = longest_stall_s(outcomes)
-    return findings
+        elif outcome.state != "succeeded":
+            findings.wrong.append(f"{submission.key}: {outcome.state}, {outcome.error_code}")
+        elif outcome.request_id in streamed:
+            continue  # its output is judged with what the reader got
+        elif outcome.prompt_echoed != submission.prompt:
+            findings.wrong.append(f"{submission.key}: another's result {outcome.prompt_echoed!r}")
 
 
 def _one_row_each(outcomes: Sequence[Outcome], findings: Findings) -> None:
@@ -86,39 +127,41 @@ def _one_id_a_key(submission: Submission, findings: Findings) -> None:
         findings.duplicated.append(f"{submission.key}: accepted as {submission.request_ids}")
 
 
-def _unacknowledged_are_single(
-    submissions: Sequence[Submission],
-    outcomes: Sequence[Outcome],
-    known: set[str],
-    findings: Findings,
-) -> None:
+def _unacknowledged_are_single(evidence: Evidence, findings: Findings) -> None:
     """A request nobody was told of may exist once a key: its acknowledgement was lost."""
+    submissions, outcomes = evidence.submissions, evidence.outcomes
+    known = {rid for submission in submissions for rid in submission.request_ids}
     prompts = Counter(outcome.prompt_echoed for outcome in outcomes if outcome.prompt_echoed)
     for submission in submissions:
         if prompts[submission.prompt] > 1:
             findings.duplicated.append(
                 f"{submission.key}: {prompts[submission.prompt]} requests carry its prompt"
             )
-    pending = {s.space for s in submissions if s.acknowledged_at is None}
-    for outcome in outcomes:
-        if outcome.request_id not in known and outcome.space not in pending:
-            findings.duplicated.append(f"{outcome.request_id}: nobody submitted it")
+    pending = Counter(s.space for s in submissions if s.acknowledged_at is None)
+    unknown = Counter(o.space for o in outcomes if o.request_id not in known)
+    for space, count in unknown.items():
+        if count > pending[space]:
+            findings.duplicated.append(
+                f"{count} requests in {space} that nobody was told of, {pending[space]} in doubt"
+            )
 
 
-def _first_come_first_started(
-    submissions: Sequence[Submission], told: dict[str, Outcome], findings: Findings
-) -> None:
-    by_space: dict[str, list[tuple[Submission, datetime]]] = defaultdict(list)
-    for submission in submissions:
-        outcome = told.get(submission.request_ids[0]) if submission.request_ids else None
-        if submission.acknowledged_at is not None and outcome and outcome.started_at:
-            by_space[submission.space].append((submission, outcome.started_at))
+def _first_come_first_started(evidence: Evidence, findings: Findings) -> None:
+    began: dict[str, float] = {}
+    for execution in evidence.executions:
+        began.setdefault(execution.request_id, execution.began_s)
+    by_space: dict[str, list[tuple[Submission, float]]] = defaultdict(list)
+    for submission in evidence.submissions:
+        if submission.acknowledged_at is None or submission.space in evidence.parallel:
+            continue
+        if (began_s := began.get(submission.request_ids[0])) is not None:
+            by_space[submission.space].append((submission, began_s))
     for started in by_space.values():
         started.sort(key=lambda pair: pair[1])
         _no_overtaking(started, findings)
 
 
-def _no_overtaking(started: Sequence[tuple[Submission, datetime]], findings: Findings) -> None:
+def _no_overtaking(started: Sequence[tuple[Submission, float]], findings: Findings) -> None:
     """In order of start, nobody may have been acknowledged before one that started earlier was sent."""
     latest_sent, latest_key = float("-inf"), ""
     for submission, _ in started:
@@ -127,35 +170,3 @@ def _no_overtaking(started: Sequence[tuple[Submission, datetime]], findings: Fin
             findings.fifo.append(f"{latest_key} started before {submission.key}")
         if submission.sent_at > latest_sent:
             latest_sent, latest_key = submission.sent_at, submission.key
-
-
-def longest_stall_s(outcomes: Sequence[Outcome]) -> float:
-    """The longest of all stalls, in seconds."""
-    return max((stall.seconds for stall in stalls(outcomes)), default=0.0)
-
-
-def stalls(outcomes: Sequence[Outcome]) -> list[Stall]:
-    """The times in which a space had work and nothing started or finished in it."""
-    by_space: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        by_space[outcome.space].append(outcome)
-    return [stall for space in by_space.values() for stall in _stalls_of(space)]
-
-
-def _stalls_of(outcomes: Sequence[Outcome]) -> Iterator[Stall]:
-    changes: list[tuple[datetime, int]] = []  # when, and by how much open work changes
-    for outcome in outcomes:
-        changes.append((outcome.created_at, 1))
-        if outcome.started_at:
-            changes.append((outcome.started_at, 0))
-        if outcome.finished_at:
-            changes.append((outcome.finished_at, -1))
-    changes.sort()
-    work, since = 0, None
-    for moment, change in changes:
-        # A submit is no progress, unless there was no work before it.
-        if since is not None and work > 0 and change <= 0:
-            yield Stall(since, (moment - since).total_seconds())
-        if change <= 0 or work == 0:
-            since = moment
-        work += change

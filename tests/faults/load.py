@@ -18,29 +18,28 @@ _RETRY = frozenset({429, 502, 503, 504})
 _RETRY_PAUSE_S = 0.05
 _POLL_S = 0.2
 _READERS = 16
+# A link may be cut for good while an answer is awaited.
+_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked of each space.
+    """What is asked of each space until `stop` is set: never more than `ahead` requests wait to begin."""
 
-    With `executions` a space never has more than `ahead` requests waiting to begin.
-    """
-
-    count: int
+    executions: Executions
+    stop: asyncio.Event
     parameters: dict[str, Any] = field(default_factory=dict)
-    patience_s: float = 60.0
-    executions: Executions | None = None
-    ahead: int = 10
+    ahead: int = 6
 
 
 class LoadClient:
     """Submits over HTTP, in order within a space, and reads back over HTTP."""
 
-    def __init__(self, urls: Sequence[str], api_key: str) -> None:
-        self._urls = list(urls)
+    def __init__(self, url: str, api_key: str, *, patience_s: float = 120.0) -> None:
+        self._url = url
+        self._patience_s = patience_s
         self._http = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {api_key}"}, timeout=10.0, trust_env=False
+            headers={"Authorization": f"Bearer {api_key}"}, timeout=_ANSWER_S, trust_env=False
         )
         self.submissions: list[Submission] = []
 
@@ -49,55 +48,57 @@ class LoadClient:
         await self._http.aclose()
 
     async def submit_all(self, spaces: dict[str, str], work: Work) -> None:
-        """The same work in each space (name -> id), the spaces side by side."""
+        """The same work in each space (name -> id), the spaces side by side, until it is stopped."""
         async with asyncio.TaskGroup() as group:
             for name, space_id in spaces.items():
                 group.create_task(self._one_space(name, space_id, work))
 
     async def _one_space(self, name: str, space_id: str, work: Work) -> None:
         waiting: set[str] = set()
-        for n in range(work.count):
-            while work.executions is not None and len(waiting) >= work.ahead:
+        while not work.stop.is_set():
+            if len(waiting) >= work.ahead:
                 await asyncio.sleep(_RETRY_PAUSE_S)
                 waiting -= work.executions.request_ids
-            key = f"{name}-{n}-{secrets.token_hex(4)}"
-            submission = Submission(key, space_id, f"prompt {key}", time.monotonic())
-            self.submissions.append(submission)
-            await self._submit(submission, work.parameters, work.patience_s)
+                continue
+            submission = await self.submit(name, space_id, work.parameters)
             waiting.update(submission.request_ids)
 
-    async def _submit(
-        self, submission: Submission, parameters: dict[str, Any], patience_s: float
-    ) -> None:
-        until = time.monotonic() + patience_s
-        attempt = 0
-        while time.monotonic() < until:
-            url = self._urls[attempt % len(self._urls)]
-            attempt += 1
-            try:
-                answer = await self._http.post(
-                    f"{url}/api/spaces/{submission.space}/requests",
-                    json={"prompt": submission.prompt, "parameters": parameters},
-                    headers={"Idempotency-Key": submission.key},
-                )
-            except httpx2.TransportError as error:
-                submission.refusals.append(type(error).__name__)
-                await asyncio.sleep(_RETRY_PAUSE_S)
-                continue
-            if answer.status_code in (200, 202):
-                submission.request_ids.append(answer.json()["request_id"])
-                submission.acknowledged_at = time.monotonic()
-                return
-            submission.refusals.append(answer.json().get("code", str(answer.status_code)))
-            if answer.status_code not in _RETRY:
-                raise AssertionError(f"{submission.key}: {answer.status_code} {answer.text}")
+    async def submit(self, name: str, space_id: str, parameters: dict[str, Any]) -> Submission:
+        """One request, until it is acknowledged or patience ends."""
+        key = f"{name}-{secrets.token_hex(6)}"
+        submission = Submission(key, space_id, f"prompt {key}", time.monotonic())
+        self.submissions.append(submission)
+        until = time.monotonic() + self._patience_s
+        while not await self._accepted(submission, parameters):
+            if time.monotonic() > until:
+                break
             await asyncio.sleep(_RETRY_PAUSE_S)
+        return submission
 
-    async def settled(self, spaces: dict[str, str], patience_s: float) -> list[Outcome]:
+    async def _accepted(self, submission: Submission, parameters: dict[str, Any]) -> bool:
+        try:
+            answer = await self._http.post(
+                f"{self._url}/api/spaces/{submission.space}/requests",
+                json={"prompt": submission.prompt, "parameters": parameters},
+                headers={"Idempotency-Key": submission.key},
+            )
+        except httpx2.TransportError as error:
+            submission.refusals.append(type(error).__name__)
+            return False
+        if answer.status_code in (200, 202):
+            submission.request_ids.append(answer.json()["request_id"])
+            submission.acknowledged_at = time.monotonic()
+            return True
+        submission.refusals.append(answer.json().get("code", str(answer.status_code)))
+        if answer.status_code not in _RETRY:
+            raise AssertionError(f"{submission.key}: {answer.status_code} {answer.text}")
+        return False
+
+    async def settled(self, spaces: Sequence[str], patience_s: float) -> list[Outcome]:
         """Everything the API knows of the spaces, once nothing is open or patience ends."""
         until = time.monotonic() + patience_s
         while True:
-            listed = [request for sid in spaces.values() for request in await self._list(sid)]
+            listed = [request for sid in spaces for request in await self._list(sid)]
             open_ = [request for request in listed if request["state"] in ("queued", "running")]
             if not open_ or time.monotonic() > until:
                 return [_outcome(request) for request in await self._in_full(listed)]
@@ -125,10 +126,9 @@ class LoadClient:
         return await asyncio.gather(*(read(request["request_id"]) for request in listed))
 
     async def _get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
-        for attempt in range(400):
-            url = self._urls[attempt % len(self._urls)]
+        for _ in range(400):
             try:
-                answer = await self._http.get(url + path, params=query)
+                answer = await self._http.get(self._url + path, params=query)
             except httpx2.TransportError:
                 await asyncio.sleep(_POLL_S)
                 continue
@@ -151,6 +151,7 @@ def _outcome(request: dict[str, Any]) -> Outcome:
         created_at=datetime.fromisoformat(request["created_at"]),
         attempt=request.get("attempt", 0),
         error_code=(request.get("error") or {}).get("code"),
+        output=output,
     )
 
 

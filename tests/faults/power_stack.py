@@ -18,10 +18,11 @@ from spaces_stack.platform import Options, answers_ok
 from spaces_stack.platform import Platform as Processes
 from spaces_stack.postgres_server import POSTGRES_HOME
 from spaces_stack.state_dir import StateDir
-from tests.faults.kills import HANDLER, POLICY
 from tests.faults.power_disk import CutDisk, cut_disk
+from tests.faults.rounds import POLICY
 from tests.support.platform import Platform
 
+HANDLER = Path(__file__).parents[1] / "support/handlers/echo.py"
 SERVERS = ("postgres", "nats")
 SERVICES = ("registry", "scheduler", "gateway")
 _WORKERS = {

@@ -1,13 +1,16 @@
 """The checker finds what it is there to find: each planted violation is reported."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.checker import check, longest_stall_s
-from tests.faults.history import Outcome, Submission
+from tests.faults.checker import Evidence, Findings, check
+from tests.faults.history import Execution, Inflicted, Outcome, Ownership, Submission, Window
+from tests.faults.progress import STALL_LIMIT_S, stalls
+from tests.faults.reruns import LEASE_LOST
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -16,8 +19,8 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def healthy(count: int) -> tuple[list[Submission], list[Outcome]]:
-    """Requests in one space, one after the other."""
+def healthy(count: int) -> Evidence:
+    """Requests in one space, one after the other: sent at n, acknowledged, run from n + 1 to n + 1.5."""
     submissions = [
         Submission(f"k{n}", "s", f"p{n}", sent_at=n, acknowledged_at=n + 0.5, request_ids=[f"r{n}"])
         for n in range(count)
@@ -26,99 +29,196 @@ def healthy(count: int) -> tuple[list[Submission], list[Outcome]]:
         Outcome(f"r{n}", "s", "succeeded", f"p{n}", at(n + 1), at(n + 1.5), at(n + 0.4), 1)
         for n in range(count)
     ]
-    return submissions, outcomes
+    return Evidence(
+        submissions=submissions,
+        outcomes=outcomes,
+        executions=[Execution(f"r{n}", 1, n + 1) for n in range(count)],
+        ended_s={(f"r{n}", 1): n + 1.5 for n in range(count)},
+        owners=[Ownership(f"r{n}", 1, "s", None) for n in range(count)],
+    )
+
+
+def with_outcome(evidence: Evidence, number: int, **changes: object) -> Findings:
+    """The verdict when the API tells one request otherwise."""
+    outcomes = list(evidence.outcomes)
+    outcomes[number] = replace(outcomes[number], **changes)  # type: ignore[arg-type]  # by name
+    return check(replace(evidence, outcomes=outcomes))
 
 
 @given(count=st.integers(0, 50))
 def test_a_healthy_run_has_no_findings(count: int) -> None:
-    findings = check(*healthy(count))
+    findings = check(healthy(count))
     assert findings.violations() == []
     assert findings.accepted == count
     assert findings.longest_stall_s <= 1.5
+    assert findings.duplicate_executions == 0
 
 
 def test_a_request_the_api_does_not_know_is_lost() -> None:
-    submissions, outcomes = healthy(5)
-    del outcomes[2]
-    assert len(check(submissions, outcomes).lost) == 1
+    evidence = healthy(5)
+    outcomes = [one for one in evidence.outcomes if one.request_id != "r2"]
+    assert len(check(replace(evidence, outcomes=outcomes)).lost) == 1
 
 
 def test_a_request_without_an_end_is_stuck() -> None:
-    submissions, outcomes = healthy(5)
-    outcomes[2] = replace(outcomes[2], state="running", finished_at=None)
-    assert len(check(submissions, outcomes).stuck) == 1
+    assert len(with_outcome(healthy(5), 2, state="running", finished_at=None).stuck) == 1
 
 
 def test_another_requests_result_is_wrong() -> None:
-    submissions, outcomes = healthy(5)
-    outcomes[2] = replace(outcomes[2], prompt_echoed="p0")
-    findings = check(submissions, outcomes)
+    findings = with_outcome(healthy(5), 2, prompt_echoed="p0")
     assert findings.wrong
     assert findings.duplicated
 
 
 def test_a_failed_request_is_wrong() -> None:
-    submissions, outcomes = healthy(2)
-    outcomes[1] = replace(outcomes[1], state="failed", prompt_echoed=None)
-    assert check(submissions, outcomes).wrong
+    assert with_outcome(healthy(2), 1, state="failed", prompt_echoed=None).wrong
 
 
 def test_a_killed_handler_may_fail_the_one_request_it_ran() -> None:
-    submissions, outcomes = healthy(3)
-    for n in (0, 1):
-        outcomes[n] = replace(
-            outcomes[n], state="failed", prompt_echoed=None, error_code="handler_crashed"
-        )
-    assert len(check(submissions, outcomes, handler_kills=1).wrong) == 1
-    assert check(submissions, outcomes, handler_kills=2).violations() == []
+    evidence = healthy(3)
+    outcomes = [
+        replace(one, state="failed", prompt_echoed=None, error_code="handler_crashed")
+        if one.request_id in ("r0", "r1")
+        else one
+        for one in evidence.outcomes
+    ]
+    crashed = replace(evidence, outcomes=outcomes)
+    assert len(check(replace(crashed, inflicted=Inflicted(handler_kills=1))).wrong) == 1
+    assert check(replace(crashed, inflicted=Inflicted(handler_kills=2))).violations() == []
 
 
 def test_a_key_accepted_twice_is_duplicated() -> None:
-    submissions, outcomes = healthy(3)
-    submissions[1].request_ids.append("r9")
-    assert check(submissions, outcomes).duplicated
+    evidence = healthy(3)
+    evidence.submissions[1].request_ids.append("r9")
+    assert check(evidence).duplicated
 
 
 def test_a_request_nobody_submitted_is_duplicated() -> None:
-    submissions, outcomes = healthy(3)
-    outcomes.append(replace(outcomes[1], request_id="r9", prompt_echoed=None))
-    assert check(submissions, outcomes).duplicated
+    evidence = healthy(3)
+    more = replace(evidence.outcomes[1], request_id="r9", prompt_echoed=None)
+    assert check(replace(evidence, outcomes=[*evidence.outcomes, more])).duplicated
 
 
 def test_a_row_listed_twice_is_duplicated() -> None:
-    submissions, outcomes = healthy(3)
-    assert check(submissions, [*outcomes, outcomes[0]]).duplicated
+    evidence = healthy(3)
+    again = [*evidence.outcomes, evidence.outcomes[0]]
+    assert check(replace(evidence, outcomes=again)).duplicated
 
 
-def test_a_lost_acknowledgement_is_no_violation() -> None:
-    submissions, outcomes = healthy(3)
-    submissions[1].acknowledged_at = None
-    submissions[1].request_ids = []
-    assert check(submissions, outcomes).violations() == []
+def test_a_lost_acknowledgement_may_leave_one_request_and_no_more() -> None:
+    evidence = healthy(3)
+    evidence.submissions[1].acknowledged_at = None
+    evidence.submissions[1].request_ids = []
+    assert check(evidence).violations() == []
+    more = replace(evidence.outcomes[1], request_id="r9", prompt_echoed=None)
+    assert check(replace(evidence, outcomes=[*evidence.outcomes, more])).duplicated
 
 
 @given(first=st.integers(0, 8), second=st.integers(0, 8))
 def test_overtaking_is_a_fifo_violation(first: int, second: int) -> None:
-    submissions, outcomes = healthy(9)
-    outcomes[first], outcomes[second] = (
-        replace(outcomes[first], started_at=outcomes[second].started_at),
-        replace(outcomes[second], started_at=outcomes[first].started_at),
+    evidence = healthy(9)
+    executions = list(evidence.executions)
+    executions[first], executions[second] = (
+        replace(executions[first], began_s=executions[second].began_s),
+        replace(executions[second], began_s=executions[first].began_s),
     )
-    assert bool(check(submissions, outcomes).fifo) == (first != second)
+    swapped = replace(evidence, executions=executions)
+    assert bool(check(swapped).fifo) == (first != second)
+    assert check(replace(swapped, parallel=frozenset({"s"}))).fifo == []
 
 
 def test_requests_under_way_at_the_same_time_may_start_in_any_order() -> None:
-    submissions, outcomes = healthy(2)
-    submissions[1].sent_at = submissions[0].sent_at + 0.1
-    outcomes[0] = replace(outcomes[0], started_at=at(5))
-    assert check(submissions, outcomes).fifo == []
+    evidence = healthy(2)
+    evidence.submissions[1].sent_at = evidence.submissions[0].sent_at + 0.1
+    late = [replace(evidence.executions[0], began_s=5.0), evidence.executions[1]]
+    assert check(replace(evidence, executions=late)).fifo == []
+
+
+def run_again(evidence: Evidence, number: int, ended: str | None) -> Evidence:
+    """One request ran twice, and the connection of its first attempt ended so."""
+    request_id = f"r{number}"
+    owners = [
+        replace(one, ended=ended) if one.request_id == request_id else one
+        for one in evidence.owners
+    ]
+    return replace(
+        evidence,
+        executions=[*evidence.executions, Execution(request_id, 2, number + 1.7)],
+        owners=[*owners, Ownership(request_id, 2, "s", None)],
+    )
+
+
+def test_an_execution_repeated_after_a_lost_lease_is_counted_and_allowed() -> None:
+    findings = check(run_again(healthy(3), 1, LEASE_LOST))
+    assert findings.violations() == []
+    assert findings.duplicate_executions == 1
+
+
+def test_an_execution_repeated_without_a_lost_lease_is_a_violation() -> None:
+    for ended in (None, "superseded", "left", "kicked"):
+        assert check(run_again(healthy(3), 1, ended)).reruns, ended
+
+
+def test_a_killed_worker_may_repeat_one_execution_of_its_own_space() -> None:
+    evidence = run_again(healthy(3), 1, "superseded")
+    killed = Inflicted(worker_kills=Counter({"s": 1}))
+    assert check(replace(evidence, inflicted=killed)).violations() == []
+    twice = run_again(evidence, 2, "superseded")
+    assert len(check(replace(twice, inflicted=killed)).reruns) == 1
+    elsewhere = Inflicted(worker_kills=Counter({"t": 1}))
+    assert check(replace(evidence, inflicted=elsewhere)).reruns
+
+
+def test_one_attempt_that_runs_twice_is_a_violation_whatever_happened() -> None:
+    evidence = healthy(3)
+    owners = [replace(one, ended=LEASE_LOST) for one in evidence.owners]
+    executions = [*evidence.executions, Execution("r1", 1, 2.2)]
+    findings = check(replace(evidence, executions=executions, owners=owners))
+    assert len(findings.reruns) == 1
+    assert findings.duplicate_executions == 1
+
+
+def test_an_attempt_that_nobody_was_given_is_a_violation() -> None:
+    evidence = run_again(healthy(3), 1, LEASE_LOST)
+    owners = [one for one in evidence.owners if (one.request_id, one.attempt) != ("r1", 1)]
+    assert check(replace(evidence, owners=owners)).reruns
+
+
+def idle_then_waiting(wait_s: float) -> Evidence:
+    """Three requests at once, long idleness, and one that waits."""
+    evidence = healthy(3)
+    late = Submission("k9", "s", "p9", 100.0, 100.5, ["r9"])
+    outcome = Outcome("r9", "s", "succeeded", "p9", at(0), at(0), at(0), 1)
+    return replace(
+        evidence,
+        submissions=[*evidence.submissions, late],
+        outcomes=[*evidence.outcomes, outcome],
+        executions=[*evidence.executions, Execution("r9", 1, 100.5 + wait_s)],
+        owners=[*evidence.owners, Ownership("r9", 1, "s", None)],
+    )
 
 
 def test_a_stall_is_measured_only_while_there_is_work() -> None:
-    _, outcomes = healthy(3)
-    later = Outcome("r9", "s", "succeeded", "p9", at(101), at(101.5), at(100), 1)
-    assert longest_stall_s([*outcomes, later]) <= 1.5
-    waiting = replace(later, started_at=at(130), finished_at=at(131))
-    assert longest_stall_s([*outcomes, waiting]) == 30
-    crowd = [replace(waiting, request_id=f"c{n}", created_at=at(100 + n)) for n in range(20)]
-    assert longest_stall_s([*outcomes, *crowd]) == 30
+    assert check(idle_then_waiting(1.0)).longest_stall_s <= 1.5
+    assert check(idle_then_waiting(STALL_LIMIT_S - 1)).longest_stall_s == STALL_LIMIT_S - 1
+
+
+def test_a_stall_beyond_the_limit_is_a_violation() -> None:
+    assert check(idle_then_waiting(STALL_LIMIT_S - 0.1)).stalled == []
+    assert len(check(idle_then_waiting(STALL_LIMIT_S + 0.1)).stalled) == 1
+
+
+def test_the_time_of_a_fault_does_not_count_as_a_stall() -> None:
+    evidence = idle_then_waiting(STALL_LIMIT_S + 5)
+    enough = Window("cut", 95.0, 106.0)
+    assert check(replace(evidence, windows=[enough])).stalled == []
+    before = Window("cut", 80.0, 99.0)
+    assert check(replace(evidence, windows=[before])).stalled
+    short = Window("cut", 100.0, 103.0)
+    assert check(replace(evidence, windows=[short])).stalled
+
+
+def test_new_work_does_not_end_a_stall() -> None:
+    waiting = [Submission(f"c{n}", "s", f"c{n}", n, n + 0.5, [f"c{n}"]) for n in range(20)]
+    executions = [Execution(f"c{n}", 1, 30.0 + n) for n in range(20)]
+    assert max(stall.seconds for stall in stalls(waiting, executions, {})) == 29.5
