@@ -29,6 +29,15 @@ def spent(processes: Mapping[str, int]) -> Spent:
     )
 
 
+def machine_busy_s() -> float:
+    """CPU seconds that all processes of the machine have used since it started."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests' time is part of the user's.
+    counted = ("user", "nice", "system", "irq", "softirq", "steal", "idle", "iowait")
+    return float(sum(getattr(times, name, 0.0) for name in counted)) - idle
+
+
 def memory_mib(processes: Mapping[str, int]) -> dict[str, float]:
     """Resident memory by name, in MiB; what processes share is counted once (proportional set size)."""
     return {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.bench.accounting import memory_mib, spent
+from tests.bench.accounting import Spent, machine_busy_s, memory_mib, spent
 from tests.bench.load.figures import Figures
 from tests.bench.load.flow import Load
 from tests.bench.load.process import run_load
@@ -35,6 +35,7 @@ class Row:
     figures: Figures
     cpu_s_per_1000: dict[str, float] = field(default_factory=dict)  # by process
     rss_mib: dict[str, float] = field(default_factory=dict)  # by process
+    others_cores: float = 0.0  # what anybody else, and the kernel for nobody in particular, used
 
     @property
     def valid(self) -> bool:
@@ -67,6 +68,7 @@ class Row:
             "p99_ms": times.p99_ms,
             "cpu_s_per_1000": round(sum(self.cpu_s_per_1000.values()), 4),
             "rss_mib": round(sum(self.rss_mib.values()), 1),
+            "others_cores": round(self.others_cores, 2),
             **more,
             "cpu_s_per_1000_by_process": {
                 name: round(seconds, 4) for name, seconds in self.cpu_s_per_1000.items()
@@ -79,13 +81,15 @@ def measure(
     system: str, durable: bool, shape: Shape, load: Load, processes: Mapping[str, int]
 ) -> Row:
     """Runs the load and reads what the system's processes spent in its measured phase."""
-    readings = []
-    figures = run_load(
-        load,
-        measuring=lambda: readings.append(spent(processes)),
-        measured=lambda: readings.append(spent(processes)),
-    )
+    readings: list[tuple[Spent, float]] = []
+
+    def read() -> None:
+        readings.append((spent(processes), machine_busy_s()))
+
+    figures = run_load(load, measuring=read, measured=read)
+    (before, busy_before), (after, busy_after) = readings
+    used = after.since(before) | {"load": figures.cpu_s}
+    others = max(0.0, busy_after - busy_before - sum(used.values())) / figures.seconds
     thousands = figures.times.count / 1000 or 1.0
-    cost = {name: seconds / thousands for name, seconds in readings[1].since(readings[0]).items()}
-    cost["load"] = figures.cpu_s / thousands
-    return Row(system, durable, shape, figures, cost, memory_mib(processes))
+    cost = {name: seconds / thousands for name, seconds in used.items()}
+    return Row(system, durable, shape, figures, cost, memory_mib(processes), others)

@@ -7,6 +7,7 @@ from typing import Any
 from tests.bench.cell import Row, Shape, measure
 from tests.bench.parts import Part
 from tests.bench.systems import PRODUCT, System
+from tests.bench.table import DISTURBED
 
 # What tells one line of the report from another.
 KEY = ("system", "durable", "transport", "spaces", "slots", "clients")
@@ -61,8 +62,11 @@ def combined(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _show(number: int, row: Row) -> None:
     times = row.figures.times
     broken = "" if row.valid else f"  {row.figures.errors} ERRORS {row.figures.first_error[:100]}"
+    disturbed = (
+        "" if row.others_cores < DISTURBED else f"  others used {row.others_cores:.2f} cores"
+    )
     print(
         f"  round {number + 1}  {row.shape!s:<40} {row.system:<30} {row.figures.rps:>9.1f}/s"
-        f"  p50 {times.p50_ms:.2f}  p99 {times.p99_ms:.2f} ms{broken}",
+        f"  p50 {times.p50_ms:.2f}  p99 {times.p99_ms:.2f} ms{disturbed}{broken}",
         flush=True,
     )

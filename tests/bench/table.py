@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Row = dict[str, Any]
+DISTURBED = 0.3  # cores; the kernel's own work for the network stays below it
 
 
 def table(report: dict[str, Any]) -> str:
@@ -68,7 +69,10 @@ def _more(row: Row) -> str:
         "tokens_per_s": "tokens/s", "first_token_p95_ms": "ms first token p95",
         "dispatch_p95_ms": "ms dispatch p95",
     }  # fmt: skip
-    return ", ".join(f"{_number(row[name])} {text}" for name, text in words.items() if name in row)
+    notes = [f"{_number(row[name])} {text}" for name, text in words.items() if name in row]
+    if row.get("others_cores", 0.0) >= DISTURBED:
+        notes.append(f"disturbed: others used {row['others_cores']:.2f} cores")
+    return ", ".join(notes)
 
 
 def _cell(row: Row) -> str:
