@@ -16,22 +16,45 @@ from spaces_contracts.client_socket import (
     SubmittedFrame,
     read_to_client,
 )
+from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
     Job,
+    JobAnswer,
+    JobResult,
     RequestFinished,
     RequestState,
     RequestView,
+    ResultAck,
+    ResultOutcome,
     SubmitVerdict,
 )
 from spaces_contracts.spaces import SpaceEvent
-from spaces_contracts.worker_socket import InferenceRequest, read_to_worker
+from spaces_contracts.worker_socket import (
+    Accepted,
+    InferenceRequest,
+    InferenceResult,
+    Refused,
+    ResultAckFrame,
+    read_to_worker,
+)
 from spaces_gateway.sockets.client_frames import space_frame, status, submitted, told
+from spaces_gateway.sockets.held_work import Connection
 from spaces_gateway.sockets.stream_merge import Chunk, Ended, Progress, Reset, Started
-from spaces_gateway.sockets.worker_frames import job_frame
+from spaces_gateway.sockets.worker_frames import ack_frame, answer_bytes, job_frame, result_bytes
 
 SPACE, REQUEST = "s" * 26, "r" * 26
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CONNECTION = Connection.granted("c" * 26, SPACE, "demo")
+FILE = FileRef(
+    file_id="f" * 26,
+    name="a.png",
+    kind=InputKind.IMAGE,
+    media_type="image/png",
+    size_bytes=1,
+    sha256="0",
+)
+FAILURE = Problem(code=Code.HANDLER_FAILED, message='"boom"', facts={"line": 3})
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
     lambda inner: (
@@ -153,3 +176,68 @@ def test_jobs_carry_their_payload_unread(payload: dict[str, object], blank: str)
         remaining_ms=5,
         queue_size=2,
     )
+
+
+def test_jobs_carry_their_files() -> None:
+    job = Job(
+        route="gw.a.wk.b", space_id=SPACE, connection_id="c" * 26, request_id=REQUEST, attempt=1,
+        payload="{}", files=[FILE], remaining_ms=5,
+    )  # fmt: skip
+    frame = read_to_worker(job_frame(job, "demo"))
+    assert isinstance(frame, InferenceRequest)
+    assert (frame.files, frame.upload_url) == ([FILE], None)
+
+
+@given(
+    JSON,
+    st.sampled_from(["succeeded", "failed", "cancelled"]),
+    st.sampled_from([[], [FILE]]),
+    st.sampled_from([None, FAILURE]),
+    st.integers(0, 3),
+)
+def test_results_are_the_contracts(
+    output: object, status: str, files: list[FileRef], problem: Problem | None, last_n: int
+) -> None:
+    members = {
+        "request_id": REQUEST, "attempt": 2, "output": output, "output_files": files, "error": problem,
+        "last_n": last_n, "processing_time_seconds": 0.25, "timestamp": NOW, "status": status,
+    }  # fmt: skip
+    sent = JobResult.decode(result_bytes(InferenceResult.model_validate(members), CONNECTION))
+    text = sent.output_json
+    assert (None if text is None else json.loads(text)) == output
+    assert sent == JobResult(
+        space_id=SPACE,
+        connection_id=CONNECTION.connection_id,
+        request_id=REQUEST,
+        attempt=2,
+        state=RequestState(status),
+        output_json=text,
+        output_files=files,
+        error=problem,
+        last_n=last_n,
+        processing_time_seconds=0.25,
+        timestamp=NOW,
+    )
+
+
+def test_answers_to_jobs_are_the_contracts() -> None:
+    ids = {
+        "space_id": SPACE,
+        "connection_id": CONNECTION.connection_id,
+        "request_id": REQUEST,
+        "attempt": 2,
+    }
+    taken = Accepted(request_id=REQUEST, attempt=2)
+    assert JobAnswer.decode(answer_bytes(taken, CONNECTION)) == JobAnswer.model_validate(ids)
+    refused = Refused(request_id=REQUEST, attempt=2, code=Code.QUEUE_FULL, message='"no"')
+    assert JobAnswer.decode(answer_bytes(refused, CONNECTION)) == JobAnswer.model_validate(
+        {**ids, "accepted": False, "problem": {"code": "queue_full", "message": '"no"'}}
+    )
+    message = JobAnswer.model_validate(ids)
+    assert CONNECTION.answers_to == message.address()
+
+
+def test_acknowledgements_are_the_contracts() -> None:
+    for outcome in ResultOutcome:
+        frame = read_to_worker(ack_frame(ResultAck(request_id=REQUEST, attempt=3, verdict=outcome)))
+        assert frame == ResultAckFrame(request_id=REQUEST, attempt=3, outcome=outcome)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from spaces_contracts.connections import AttachVerdict
-from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
     CancelJob,
@@ -25,7 +24,7 @@ from spaces_gateway.sockets.effects import (
     Suspect,
 )
 from spaces_gateway.sockets.held_work import MAX_HELD, Connection, HeldWork
-from spaces_gateway.sockets.worker_frames import MAX_RESULT_BYTES, result_bytes
+from spaces_gateway.sockets.worker_frames import MAX_RESULT_BYTES
 from spaces_gateway.sockets.worker_session import MAX_BAD_FRAMES, MAX_EARLY, WorkerSession
 from tests.unit.gateway_sockets.session_driver import (
     GATEWAY,
@@ -255,16 +254,11 @@ def test_numbers_that_json_lacks_become_null() -> None:
 
 
 def test_a_result_that_does_not_fit_the_bus_fails_its_request() -> None:
-    huge = JobResult(
-        space_id=SPACE,
-        connection_id=new_id(),
-        request_id=REQUEST,
-        attempt=1,
-        state=RequestState.SUCCEEDED,
-        output_json=json.dumps('"' * (MAX_RESULT_BYTES // 4)),
-    )
-    assert len(huge.output_json or "") < 1_048_576
-    body = result_bytes(huge)
+    session, _ = working()
+    output = '"' * (MAX_RESULT_BYTES // 4)
+    text = result(output=output)
+    assert len(text) < 1_048_576 + 1024
+    body = only(session.frame(text, 0.0), Publish).body
     message = JobResult.model_validate_json(body)
     assert len(body) < MAX_RESULT_BYTES
     assert message.state is RequestState.FAILED

@@ -13,6 +13,8 @@ _ID = re.compile(ID_PATTERN)
 # Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its order is the order
 # of the values.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 TenantId = Id
@@ -32,7 +34,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 def new_id() -> str:
     """A fresh id of 26 characters: 48 bits of milliseconds, 80 random bits (the ULID layout)."""
     value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
 def is_id(text: str) -> bool:

@@ -46,8 +46,8 @@ class NewRequest(Contract):
     tenant_id: TenantId
     principal_id: PrincipalId
     payload: str
-    inputs: list[InputKind] = []
-    files: list[FileRef] = []
+    inputs: list[InputKind] = Field(default_factory=list)
+    files: list[FileRef] = Field(default_factory=list)
     upload_url: str | None = None
     priority: int = Field(default=0, ge=-100, le=100)
     queue_timeout_s: float | None = None
@@ -76,7 +76,7 @@ class SubmitVerdict(Contract):
 class Submitted(Reply):
     """One verdict per request, in order."""
 
-    verdicts: list[SubmitVerdict] = []
+    verdicts: list[SubmitVerdict] = Field(default_factory=list)
 
 
 class Submit(Command[Submitted]):
@@ -103,13 +103,13 @@ class RequestView(Contract):
     eta_s: float | None = None
     cancel_requested: bool = False
     payload_json: str | None = None  # only when asked for
-    inputs: list[InputKind] = []
-    files: list[FileRef] = []
+    inputs: list[InputKind] = Field(default_factory=list)
+    files: list[FileRef] = Field(default_factory=list)
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     output_json: str | None = None
-    output_files: list[FileRef] = []
+    output_files: list[FileRef] = Field(default_factory=list)
     error: Problem | None = None
     last_n: int = 0
     processing_time_seconds: float | None = None
@@ -119,7 +119,7 @@ class RequestView(Contract):
 class RequestList(Reply):
     """Requests, newest first; `next_cursor` is set when there are more."""
 
-    requests: list[RequestView] = []
+    requests: list[RequestView] = Field(default_factory=list)
     next_cursor: str | None = None
 
 
@@ -140,7 +140,7 @@ class ListRequests(Command[RequestList]):
     reply: ClassVar = RequestList
     tenant_id: TenantId | None = None
     space_id: SpaceId | None = None
-    states: list[RequestState] = []
+    states: list[RequestState] = Field(default_factory=list)
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = None
 
@@ -177,7 +177,7 @@ class Queue(Contract):
 class QueueList(Reply):
     """One queue per space asked for."""
 
-    queues: list[Queue] = []
+    queues: list[Queue] = Field(default_factory=list)
 
 
 class GetQueues(Command[QueueList]):
@@ -213,7 +213,7 @@ class RequestFinished(Message):
     attempt: int = 0
     last_n: int = 0
     output_json: str | None = None
-    output_files: list[FileRef] = []
+    output_files: list[FileRef] = Field(default_factory=list)
     error: Problem | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -265,7 +265,7 @@ class Job(Message):
     request_id: RequestId
     attempt: int
     payload: str
-    files: list[FileRef] = []
+    files: list[FileRef] = Field(default_factory=list)
     upload_url: str | None = None
     remaining_ms: int
     queue_size: int = 0
@@ -314,7 +314,7 @@ class JobResult(Message):
     attempt: int
     state: RequestState  # succeeded, failed or cancelled
     output_json: str | None = None
-    output_files: list[FileRef] = []
+    output_files: list[FileRef] = Field(default_factory=list)
     error: Problem | None = None
     last_n: int = 0
     processing_time_seconds: float = 0.0

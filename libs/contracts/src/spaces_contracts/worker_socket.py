@@ -20,7 +20,7 @@ class Resume(Contract):
     """Proof that this is the same agent, and what it still holds."""
 
     secret: str
-    in_flight: list[InFlight] = []
+    in_flight: list[InFlight] = Field(default_factory=list)
 
 
 class Register(Frame):
@@ -83,7 +83,7 @@ class InferenceResult(Frame):
     space_id: SpaceId | None = None
     status: Literal["succeeded", "failed", "cancelled"]
     output: Any = None
-    output_files: list[FileRef] = []
+    output_files: list[FileRef] = Field(default_factory=list)
     error: Problem | None = None
     last_n: int = 0
     processing_time_seconds: float = 0.0
@@ -115,8 +115,8 @@ class Registered(Frame):
     name: str
     epoch: int
     heartbeat_s: float
-    adopted: list[Attempt] = []
-    abandon: list[Attempt] = []
+    adopted: list[Attempt] = Field(default_factory=list)
+    abandon: list[Attempt] = Field(default_factory=list)
 
 
 class RegisterError(Frame):
@@ -140,7 +140,7 @@ class InferenceRequest(Frame):
     space: str
     space_id: SpaceId
     payload: dict[str, Any]
-    files: list[FileRef] = []
+    files: list[FileRef] = Field(default_factory=list)
     upload_url: str | None = None
     remaining_ms: int
     queue_size: int = 0

@@ -38,10 +38,12 @@ class SubmitBody(BaseModel):
 
     prompt: str | None = Field(default=None, description="Text for the model.")
     parameters: dict[str, Any] = Field(
-        default={}, description="Passed to the handler as they are, such as temperature."
+        default_factory=dict, description="Passed to the handler as they are, such as temperature."
     )
     files: list[FileId] = Field(
-        default=[], max_length=32, description="Ids of files uploaded with `POST /api/files`."
+        default_factory=list,
+        max_length=32,
+        description="Ids of files uploaded with `POST /api/files`.",
     )
     priority: int = Field(default=0, ge=-100, le=100, description="Higher goes first.")
     timeout_s: Seconds | None = Field(default=None, description="Total time; else the space's.")

@@ -88,9 +88,8 @@ def finished_json(event: RequestFinished, links: FileLinks, duplicate: bool = Fa
         "queue_size": 0,
         "eta_s": None,
         "duplicate": duplicate,
-        **_end_facts(event, links),
     }
-    return _with_output(facts, event.output_json)
+    return _ended_json(facts, event, links)
 
 
 def view_json(view: RequestView, links: FileLinks) -> bytes:
@@ -109,9 +108,8 @@ def view_json(view: RequestView, links: FileLinks) -> bytes:
         "inputs": view.inputs,
         # The worker's addresses are not the client's; it reads its own files with its key.
         "files": [file.model_copy(update={"url": None}) for file in view.files],
-        **_end_facts(view, links),
     }
-    return _with_output(facts, view.output_json)
+    return _ended_json(facts, view, links)
 
 
 def page_json(views: Sequence[RequestView], next_cursor: str | None, links: FileLinks) -> bytes:
@@ -134,21 +132,19 @@ def error_of(problem: Problem | None) -> dict[str, Any] | None:
     return {"code": problem.code, "message": problem.message, "facts": problem.facts}
 
 
-def _end_facts(request: RequestFinished | RequestView, links: FileLinks) -> dict[str, Any]:
-    return {
-        "created_at": request.created_at,
-        "started_at": request.started_at,
-        "finished_at": request.finished_at,
-        "output_files": links.output_refs(request.output_files, request.request_id),
-        "error": error_of(request.error),
-        "last_n": request.last_n,
-        "processing_time_seconds": request.processing_time_seconds,
-        "timestamp": request.timestamp,
-        "queue_ms": milliseconds(request.created_at, request.started_at),
-        "run_ms": milliseconds(request.started_at, request.finished_at),
-    }
-
-
-def _with_output(facts: dict[str, Any], output_json: str | None) -> bytes:
+def _ended_json(
+    facts: dict[str, Any], request: RequestFinished | RequestView, links: FileLinks
+) -> bytes:
+    files = request.output_files
+    facts["created_at"] = request.created_at
+    facts["started_at"] = request.started_at
+    facts["finished_at"] = request.finished_at
+    facts["output_files"] = links.output_refs(files, request.request_id) if files else ()
+    facts["error"] = error_of(request.error)
+    facts["last_n"] = request.last_n
+    facts["processing_time_seconds"] = request.processing_time_seconds
+    facts["timestamp"] = request.timestamp
+    facts["queue_ms"] = milliseconds(request.created_at, request.started_at)
+    facts["run_ms"] = milliseconds(request.started_at, request.finished_at)
     members = to_json(facts, inf_nan_mode="null", fallback=str)
-    return members[:-1] + b',"output":' + (output_json or "null").encode() + b"}"
+    return members[:-1] + b',"output":' + (request.output_json or "null").encode() + b"}"

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from spaces_contracts.requests import JobResult
+from spaces_contracts.requests import JobAnswer, JobResult
 from spaces_gateway.sockets.chunk_window import ChunkWindow
 
 # Attempts remembered per socket. Agents run as many as they have slots; the rest is history of forced ends.
@@ -17,6 +17,20 @@ class Connection:
     connection_id: str
     space_id: str
     ref: str  # as the agent named it
+    answers_to: str = ""  # the subject of answers to jobs
+    results_to: str = ""
+
+    @classmethod
+    def granted(cls, connection_id: str, space_id: str, ref: str) -> "Connection":
+        """With its subjects, which are filled once and not for each message."""
+        ids = {"space_id": space_id, "connection_id": connection_id}
+        return cls(
+            connection_id,
+            space_id,
+            ref,
+            answers_to=JobAnswer.subject.fill(ids),
+            results_to=JobResult.subject.fill(ids),
+        )
 
 
 @dataclass(slots=True)
@@ -25,7 +39,7 @@ class Work:
 
     connection: Connection
     window: ChunkWindow = field(default_factory=ChunkWindow)
-    result: JobResult | None = None  # waits until its chunks are stored
+    result: bytes | None = None  # a JobResult that waits until its chunks are stored
 
 
 class HeldWork:

@@ -1,5 +1,7 @@
 """Between the worker socket's frames and the bus's messages. Payloads and outputs stay JSON text where they can."""
 
+from typing import Any
+
 from pydantic_core import to_json
 
 from spaces_contracts.connections import AttachVerdict
@@ -8,21 +10,20 @@ from spaces_contracts.requests import (
     CancelJob,
     EventKind,
     Job,
-    JobAnswer,
-    JobResult,
     RequestEvent,
     RequestState,
+    ResultAck,
 )
 from spaces_contracts.worker_socket import (
     Accepted,
     Cancel,
     InferenceChunk,
     InferenceProgress,
-    InferenceRequest,
     InferenceResult,
     Refused,
     RegisterError,
 )
+from spaces_gateway.sockets.held_work import Connection
 
 # The server's max_payload is 2 MiB; what is left of it beside an output is for the envelope and its headers.
 MAX_RESULT_BYTES = 2 * 1_048_576 - 16 * 1024
@@ -32,18 +33,29 @@ RETRY_AFTER_GHOST_S = 1.0
 
 def job_frame(job: Job, space: str) -> bytes:
     """`inference_request`; the payload's text goes into the frame as it is."""
-    head = InferenceRequest.model_construct(
-        request_id=job.request_id,
-        attempt=job.attempt,
-        space=space,
-        space_id=job.space_id,
-        files=job.files,
-        upload_url=job.upload_url,
-        remaining_ms=job.remaining_ms,
-        queue_size=job.queue_size,
-    )
-    members = head.model_dump_json(exclude={"payload"}, exclude_none=True).encode()
-    return members[:-1] + b',"payload":' + (job.payload.strip() or "{}").encode() + b"}"
+    members: dict[str, Any] = {
+        "type": "inference_request",
+        "request_id": job.request_id,
+        "attempt": job.attempt,
+        "space": space,
+        "space_id": job.space_id,
+        "remaining_ms": job.remaining_ms,
+        "queue_size": job.queue_size,
+    }
+    if job.upload_url is not None:
+        members["upload_url"] = job.upload_url
+    if job.files:
+        members["files"] = job.files
+    payload = job.payload.strip() or "{}"
+    return to_json(members)[:-1] + b',"payload":' + payload.encode() + b"}"
+
+
+def ack_frame(ack: ResultAck) -> bytes:
+    """`result_ack`; its members need no quoting."""
+    return (
+        f'{{"type":"result_ack","request_id":"{ack.request_id}","attempt":{ack.attempt},'
+        f'"outcome":"{ack.verdict.value}"}}'
+    ).encode()
 
 
 def cancel_frame(cancel: CancelJob) -> Cancel:
@@ -70,19 +82,18 @@ def register_error(verdict: AttachVerdict, problem: Problem) -> RegisterError:
     )
 
 
-def answer_message(frame: Accepted | Refused, space_id: str, connection_id: str) -> JobAnswer:
-    """Whether the job was taken, as the scheduler hears it."""
-    refused = isinstance(frame, Refused)
-    return JobAnswer(
-        space_id=space_id,
-        connection_id=connection_id,
-        request_id=frame.request_id,
-        attempt=frame.attempt,
-        accepted=not refused,
-        problem=Problem(code=frame.code, message=frame.message)
-        if isinstance(frame, Refused)
-        else None,
-    )
+def answer_bytes(frame: Accepted | Refused, connection: Connection) -> bytes:
+    """A JobAnswer: whether the job was taken, as the scheduler hears it."""
+    members: dict[str, Any] = {
+        "space_id": connection.space_id,
+        "connection_id": connection.connection_id,
+        "request_id": frame.request_id,
+        "attempt": frame.attempt,
+    }
+    if isinstance(frame, Refused):
+        members["accepted"] = False
+        members["problem"] = {"code": frame.code, "message": frame.message}
+    return to_json(members)
 
 
 def chunk_event(frame: InferenceChunk, space_id: str) -> RequestEvent:
@@ -110,36 +121,36 @@ def progress_event(frame: InferenceProgress, space_id: str) -> RequestEvent:
     )
 
 
-def result_message(frame: InferenceResult, space_id: str, connection_id: str) -> JobResult:
-    """A result as the scheduler stores it. NaN and infinities, which JSON lacks, become null."""
-    return JobResult(
-        space_id=space_id,
-        connection_id=connection_id,
-        request_id=frame.request_id,
-        attempt=frame.attempt,
-        state=RequestState(frame.status),
-        output_json=None
-        if frame.output is None
-        else to_json(frame.output, inf_nan_mode="null").decode(),
-        output_files=frame.output_files,
-        error=frame.error,
-        last_n=frame.last_n,
-        processing_time_seconds=frame.processing_time_seconds,
-        timestamp=frame.timestamp,
-    )
+def result_bytes(frame: InferenceResult, connection: Connection) -> bytes:
+    """A JobResult. One that grew beyond the bus's limit fails its request instead of vanishing.
 
-
-def result_bytes(result: JobResult) -> bytes:
-    """The result on the wire. One that grew beyond the bus's limit fails its request instead of vanishing.
-
-    The output travels as a JSON string inside JSON, and quoting can double it.
+    The output travels as a JSON string inside JSON, and quoting can double it. NaN and infinities, which JSON lacks,
+    become null.
     """
-    body = result.encode()
+    members: dict[str, Any] = {
+        "space_id": connection.space_id,
+        "connection_id": connection.connection_id,
+        "request_id": frame.request_id,
+        "attempt": frame.attempt,
+        "state": frame.status,
+        "processing_time_seconds": frame.processing_time_seconds,
+        "timestamp": frame.timestamp,
+    }
+    if frame.output is not None:
+        members["output_json"] = to_json(frame.output, inf_nan_mode="null").decode()
+    if frame.output_files:
+        members["output_files"] = frame.output_files
+    if frame.error is not None:
+        members["error"] = frame.error
+    if frame.last_n:
+        members["last_n"] = frame.last_n
+    body = to_json(members, inf_nan_mode="constants")
     if len(body) <= MAX_RESULT_BYTES:
         return body
-    problem = Problem(
+    members.pop("output_json", None)
+    members["state"] = RequestState.FAILED
+    members["error"] = Problem(
         code=Code.OUTPUT_TOO_LARGE,
         message=f"The output takes {len(body)} bytes on the way; {MAX_RESULT_BYTES} fit.",
     )
-    failed = {"state": RequestState.FAILED, "output_json": None, "error": problem}
-    return result.model_copy(update=failed).encode()
+    return to_json(members, inf_nan_mode="constants")

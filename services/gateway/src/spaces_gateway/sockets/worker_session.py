@@ -19,7 +19,7 @@ from spaces_contracts.connections import (
 from spaces_contracts.frames import FrameError, GoAway, Ping, Pong
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import CancelJob, Job, JobResult, ResultAck
+from spaces_contracts.requests import CancelJob, Job, ResultAck
 from spaces_contracts.worker_socket import (
     Accepted,
     Bye,
@@ -35,7 +35,6 @@ from spaces_contracts.worker_socket import (
     Register,
     Registered,
     RegisterError,
-    ResultAckFrame,
     read_from_worker,
 )
 from spaces_gateway.sockets import worker_frames as build
@@ -171,16 +170,15 @@ class WorkerSession:
         work = self.held.get(frame.request_id, frame.attempt)
         if work is None:
             return [unknown_request(frame.request_id, frame.attempt)]
-        space_id = work.connection.space_id
         if isinstance(frame, InferenceChunk):
             return self._chunk(frame, work)
         if isinstance(frame, InferenceProgress):
-            event = build.progress_event(frame, space_id)
+            event = build.progress_event(frame, work.connection.space_id)
             return [Publish(event.address(), event.encode())]
         if isinstance(frame, Refused):
             self.held.drop(frame.request_id, frame.attempt)
-        answer = build.answer_message(frame, space_id, work.connection.connection_id)
-        return [Publish(answer.address(), answer.encode())]
+        connection = work.connection
+        return [Publish(connection.answers_to, build.answer_bytes(frame, connection))]
 
     def _chunk(self, frame: InferenceChunk, work: Work) -> Effects:
         event = build.chunk_event(frame, work.connection.space_id)
@@ -195,11 +193,11 @@ class WorkerSession:
         connection = work.connection if work else self._serving(frame.space_id)
         if connection is None:
             return [unknown_request(frame.request_id, frame.attempt)]
-        result = build.result_message(frame, connection.space_id, connection.connection_id)
+        result = build.result_bytes(frame, connection)
         if work is not None and not work.window.empty:
             work.result = result  # so that what is replayed after the end is whole
             return []
-        return [self._forward(result)]
+        return [self._forward(result, connection)]
 
     def _serving(self, space_id: str | None) -> Connection | None:
         """Which connection an unknown attempt is asked about; the scheduler judges it."""
@@ -207,9 +205,9 @@ class WorkerSession:
             return next(iter(self.connections.values()))
         return next((c for c in self.connections.values() if c.space_id == space_id), None)
 
-    def _forward(self, result: JobResult) -> Publish:
-        reply_to = f"gw.{self._gateway_id}.wk.{result.connection_id}.ack"
-        return Publish(result.address(), build.result_bytes(result), reply_to)
+    def _forward(self, result: bytes, connection: Connection) -> Publish:
+        reply_to = f"gw.{self._gateway_id}.wk.{connection.connection_id}.ack"
+        return Publish(connection.results_to, result, reply_to)
 
     # From the registry
 
@@ -240,7 +238,7 @@ class WorkerSession:
 
     def _granted(self, verdict: AttachVerdict, ref: str) -> Effects:
         assert verdict.space_id is not None, "a granted verdict names its space"
-        connection = Connection(verdict.connection_id, verdict.space_id, ref)
+        connection = Connection.granted(verdict.connection_id, verdict.space_id, ref)
         self.connections[connection.connection_id] = connection
         for adopted in verdict.adopted:
             self.held.give(adopted.request_id, adopted.attempt, connection)
@@ -293,11 +291,7 @@ class WorkerSession:
 
     def _acknowledge(self, ack: ResultAck) -> Effects:
         self.held.drop(ack.request_id, ack.attempt)
-        return [
-            send(
-                ResultAckFrame(request_id=ack.request_id, attempt=ack.attempt, outcome=ack.verdict)
-            )
-        ]
+        return [Send(build.ack_frame(ack))]
 
     def drain(self, connection_id: str) -> Effects:
         """The connection gets nothing new."""
@@ -342,7 +336,7 @@ class WorkerSession:
         if work is None or work.result is None:
             return []
         result, work.result = work.result, None
-        return [self._forward(result)]
+        return [self._forward(result, work.connection)]
 
     # Time and ends
 
