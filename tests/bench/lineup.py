@@ -88,7 +88,8 @@ def celery_redis(*, fsync: bool) -> Peer:
         )
         worker = setting.program(
             "worker",
-            *("celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2", "-l", "WARNING"),
+            *("celery", "-A", "tasks", "worker", "-P", "threads", "-l", "WARNING"),
+            *("-c", str(setting.slots)),  # faster here than a process for each core, its default
             *("--without-gossip", "--without-mingle"),
             REDIS_URL=url,
         )

@@ -45,7 +45,7 @@ WANTED: tuple[Wanted, ...] = (
 def ratio(ours: Row, theirs: Row, figure: str) -> float | None:
     """The median of the ratios within each round; of the medians when the rounds do not belong together."""
     pairs = list(zip(ours.get("rounds", []), theirs.get("rounds", []), strict=False))
-    within = [
+    within: list[float] = [
         mine[figure] / other[figure]
         for mine, other in pairs
         if figure in mine and other.get(figure)

@@ -39,7 +39,7 @@ def write(parts: Sequence[Part]) -> dict[str, Any]:
         if path.exists():
             found[part.name] = json.loads(path.read_text())
     rows = [row for one in found.values() for row in one["rows"]]
-    report = {
+    report: dict[str, Any] = {
         "environment": _environment(found),
         "wanted": judged(rows),
         "ratios": ratios(rows),
