@@ -170,6 +170,69 @@ async def test_of_two_that_saw_a_step_one_accounts_for_it(lanes: Lanes) -> None:
     assert [await lanes.as_scheduler.fetchval(shift) for _ in range(2)] == [True, False]
 
 
+TIMES_LEFT = """
+    SELECT extract(epoch FROM r.due_at - now.clock), extract(epoch FROM r.total_due_at - now.clock),
+           extract(epoch FROM r.queued_at - now.clock), extract(epoch FROM a.offered_at - now.clock),
+           extract(epoch FROM a.claimed_at - now.clock)
+      FROM scheduler.request r LEFT JOIN scheduler.assignment a USING (request_id, attempt)
+     CROSS JOIN (SELECT scheduler.deadline_clock() AS clock) now ORDER BY r.seq
+"""
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0, 5.0, -5.0])
+async def test_times_written_between_a_step_and_its_account_are_mended(
+    world: World, scheduler: Scheduler, step_s: float
+) -> None:
+    """One runs and one waits; both came after the step, as the clock loop finds out afterwards."""
+    tables = world.lanes.tables
+    space_id = await world.lanes.open(queue_timeout_s=50, run_timeout_s=40, timeout_s=60)
+    await world.worker(space_id)
+    await world.submit_all(new_request(space_id), new_request(space_id))
+    before = await tables.fetch(TIMES_LEFT)
+
+    assert await scheduler.stores.upkeep.shift_clock(0, step_s)
+    assert await scheduler.stores.upkeep.mend_times(step_s, 3.0) == 3
+
+    after = await tables.fetch(TIMES_LEFT)
+    for was, is_now in zip(before, after, strict=True):
+        told = [a if a is None else round(float(a - b)) for a, b in zip(is_now, was, strict=True)]
+        assert [one for one in told if one is not None] == [0] * (5 if was[3] else 3)
+
+
+@pytest.mark.parametrize("step_s", [3600.0, 5.0])
+async def test_times_from_before_a_step_forward_are_left_alone(
+    world: World, scheduler: Scheduler, step_s: float
+) -> None:
+    tables = world.lanes.tables
+    space_id = await world.lanes.open(queue_timeout_s=50)
+    await world.submit(space_id)
+    await tables.execute(
+        "UPDATE scheduler.request SET queued_at = queued_at - make_interval(secs => $1),"
+        " due_at = due_at - make_interval(secs => $1),"
+        " total_due_at = total_due_at - make_interval(secs => $1)",
+        step_s,
+    )
+    before = await tables.fetch("SELECT due_at, total_due_at, queued_at FROM scheduler.request")
+    assert await scheduler.stores.upkeep.shift_clock(0, step_s)
+    assert await scheduler.stores.upkeep.mend_times(step_s, 3.0) == 0
+    assert before == await tables.fetch(
+        "SELECT due_at, total_due_at, queued_at FROM scheduler.request"
+    )
+
+
+async def test_the_clock_loop_mends_what_came_before_it_saw_the_step(
+    world: World, scheduler: Scheduler
+) -> None:
+    watch, offset_s = scheduler.clock_watch, [0.0]
+    watch.monotonic = earlier(watch.monotonic, offset_s)
+    await watch.step()
+    await world.submit(await world.lanes.open(queue_timeout_s=50))
+    offset_s[0] = 3600.0
+    assert await watch.step() is not None
+    ((due_s, *_),) = await world.lanes.tables.fetch(TIMES_LEFT)
+    assert 40 < due_s <= 50
+
+
 def other_watch(scheduler: Scheduler) -> ClockLoop:
     return ClockLoop(scheduler.stores.upkeep, scheduler.clock, scheduler.meters)
 

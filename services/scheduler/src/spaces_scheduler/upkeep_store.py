@@ -68,5 +68,12 @@ class UpkeepStore:
         )
         return done
 
+    async def mend_times(self, step_s: float, since_s: float) -> int:
+        """Corrects times that were written after a step and before it was accounted for; how many rows."""
+        mended: int = await self._database.fetchval(
+            "SELECT scheduler.mend_times($1, $2)", step_s, since_s
+        )
+        return mended
+
     async def _ids(self, sql: str, *arguments: object) -> list[str]:
         return [row["id"] for row in await self._database.fetch(sql, *arguments)]
