@@ -678,6 +678,11 @@ END $$;
 CREATE FUNCTION scheduler.mend_times(p_step_s double precision, p_since_s double precision) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_material TO 'off'
     AS $$
 DECLARE
     v_step interval := make_interval(secs => p_step_s);

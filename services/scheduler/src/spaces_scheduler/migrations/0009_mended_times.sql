@@ -7,6 +7,8 @@
 CREATE FUNCTION scheduler.mend_times(p_step_s float8, p_since_s float8) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 AS $$
 DECLARE
     v_step interval := make_interval(secs => p_step_s);
