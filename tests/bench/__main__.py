@@ -80,7 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=[PRODUCT, *PEERS], help="only these")
     one = parser.add_argument_group("one cell, printed and not kept")
     one.add_argument("--clients", type=int)
-    one.add_argument("--transport", default="http", choices=["http", "socket", "tokens", "offered"])
+    one.add_argument(
+        "--transport", default="http", choices=["http", "socket", "tokens", "sse", "offered"]
+    )
     one.add_argument("--spaces", type=int, default=1)
     one.add_argument("--slots", type=int, default=64)
     one.add_argument("--rate", type=float, default=0.0, help="requests/s, for offered")

@@ -14,7 +14,7 @@ from tests.bench.load.process import run_load
 class Shape:
     """What distinguishes cells: the key by which systems are compared."""
 
-    transport: str  # http, socket, tokens (a stream), offered (a given rate)
+    transport: str  # http, socket, tokens (streams on a socket), sse (likewise), offered (a rate)
     spaces: int
     slots: int  # of each space
     clients: int

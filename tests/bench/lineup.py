@@ -13,11 +13,16 @@ _WAIT = {"path": "/websockets/submit/{space}?wait=30"}
 _SUBMIT = {"path": "/submit/{space}"}
 
 
-def flask_socketio(mode: str, *, poll: bool = False) -> Peer:
-    """The source documents' design; `mode` is threading or gevent.
+# How a client of the source documents' design learns of the end, by the suffix of the system's name.
+_ASK = {
+    "": Flow("submit-wait"),  # their two calls; the status call waits
+    "-poll": Flow("poll"),  # their two calls; the status is asked for each 50 ms
+    "-one-call": Flow("post", _WAIT),  # what they do not have: a submit that waits
+}
 
-    Its clients wait for the answer of the submit, or submit and ask for the status each 50 ms.
-    """
+
+def flask_socketio(mode: str, ask: str = "") -> Peer:
+    """The source documents' design; `mode` is threading or gevent."""
 
     def programs(setting: Setting) -> Sequence[Sequence[Program]]:
         url = f"http://127.0.0.1:{setting.port}"
@@ -40,14 +45,11 @@ def flask_socketio(mode: str, *, poll: bool = False) -> Peer:
         return [server], [worker]
 
     return Peer(
-        f"flask-socketio-{mode}{'-poll' if poll else ''}",
+        f"flask-socketio-{mode}{ask}",
         False,
         "flask_socketio",
         programs,
-        {
-            "http": Flow("poll") if poll else Flow("post", _WAIT),
-            "tokens": Flow("poll-tokens"),
-        },
+        {"http": _ASK[ask], "tokens": Flow("poll-tokens")},
     )
 
 

@@ -11,7 +11,8 @@ PEERS: Mapping[str, Callable[[], Peer]] = {
     "faststream-jetstream": lineup.faststream,
     "flask-socketio-gevent": lambda: lineup.flask_socketio("gevent"),
     "flask-socketio-threading": lambda: lineup.flask_socketio("threading"),
-    "flask-socketio-threading-poll": lambda: lineup.flask_socketio("threading", poll=True),
+    "flask-socketio-threading-poll": lambda: lineup.flask_socketio("threading", "-poll"),
+    "flask-socketio-gevent-one-call": lambda: lineup.flask_socketio("gevent", "-one-call"),
     "celery-redis-fsync": lambda: lineup.celery_redis(fsync=True),
     "celery-redis": lambda: lineup.celery_redis(fsync=False),
     "gradio-queue": lineup.gradio,
@@ -61,16 +62,22 @@ FULL: tuple[Part, ...] = (
     Part("socket", _cells(["socket"], 1, 64, _CLIENTS)),
     Part("spaces", _cells(["http", "socket"], 64, 1, _CLIENTS, BEST_SEED)),
     Part("single", _cells(["http", "socket"], 1, 1, _CLIENTS, BEST_SEED)),
-    Part("streams", _cells(["tokens"], 1, 64, (1, 16, 64), BEST_SEED, "gradio-queue")),
+    Part(
+        "streams",
+        _cells(["tokens"], 1, 64, (1, 16, 64), BEST_SEED, "gradio-queue")
+        + _cells(["sse"], 1, 64, (1, 16, 64)),
+    ),
     Part("offered", (Cell(Shape("offered", 1, 64, 64, rate=500.0)),), seconds=10.0),
 )
 
-_FEW = ("faststream-jetstream", BEST_SEED, "celery-redis-fsync", "gradio-queue")
+_FEW = (
+    "faststream-jetstream", BEST_SEED, f"{BEST_SEED}-one-call", "celery-redis-fsync", "gradio-queue",
+)  # fmt: skip
 QUICK: tuple[Part, ...] = (
     Part(
         "quick",
         (
-            Cell(Shape("http", 1, 64, 64), (*_FEW, "limit-uvicorn", "limit-nats")),
+            Cell(Shape("http", 1, 64, 64), (*_FEW, "limit-uvicorn")),
             Cell(Shape("http", 1, 64, 1), _FEW),
             Cell(Shape("http", 64, 1, 64)),
             Cell(Shape("http", 1, 1, 64)),

@@ -20,6 +20,7 @@ _FLOWS = {
     "http": "product-http",
     "socket": "product-socket",
     "tokens": "product-tokens",
+    "sse": "product-sse",
     "offered": "product-submit",
 }
 _IDLE_S = 1.0
@@ -54,7 +55,7 @@ class ProductSystem:
                 name,
                 spaces=shape.spaces,
                 slots=shape.slots,
-                handler="tokens" if shape.transport == "tokens" else "echo",
+                handler=_handler(shape),
             )
 
     def processes_of(self, shape: Shape) -> dict[str, int]:
@@ -82,8 +83,11 @@ class ProductSystem:
         )
 
     def _worker(self, shape: Shape) -> str:
-        kind = "tokens" if shape.transport == "tokens" else "echo"
-        return f"{kind}-{shape.spaces}x{shape.slots}"
+        return f"{_handler(shape)}-{shape.spaces}x{shape.slots}"
+
+
+def _handler(shape: Shape) -> str:
+    return "tokens" if shape.transport in ("tokens", "sse") else "echo"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def product() -> Iterator[ProductSystem]:
         yield ProductSystem(running)
 
 
-@pytest.mark.parametrize("transport", ["http", "socket", "tokens", "offered"])
+@pytest.mark.parametrize("transport", ["http", "socket", "tokens", "sse", "offered"])
 def test_a_cell_is_measured_without_an_error(product: ProductSystem, transport: str) -> None:
     shape = Shape(transport, 1, SLOTS, clients=4, rate=20.0 if transport == "offered" else 0.0)
     product.prepare(shape)
@@ -32,7 +32,7 @@ def test_a_cell_is_measured_without_an_error(product: ProductSystem, transport: 
         "postgres", "nats", "registry", "scheduler", "gateway", "worker", "load",
     }  # fmt: skip
     assert all(mib > 1 for mib in facts["rss_mib_by_process"].values())
-    if transport == "tokens":
+    if transport in ("tokens", "sse"):
         assert facts["tokens_per_s"] > 0
         assert facts["first_token_p95_ms"] > 0
     if transport == "offered":

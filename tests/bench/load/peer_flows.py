@@ -51,6 +51,21 @@ def submit_and_poll(load: Load, client: int, recorder: Recorder) -> Steps:
         recorder.record(clock() - started)
 
 
+def submit_and_wait(load: Load, client: int, recorder: Recorder) -> Steps:
+    """The source documents' client with a status call that waits until there is something to tell."""
+    space = load.spaces[client % len(load.spaces)]
+    number = 0
+    while True:
+        number += 1
+        text = prompt(client, number)
+        started = clock()
+        target = yield from _submit(space, {"prompt": text})
+        answer: Answer = yield request("GET", f"{target}&wait=30", {})
+        if answer.status != 200 or text.encode() not in answer.body:
+            raise Wrong(f"{answer.status}: {answer.body[:200]!r}")
+        recorder.record(clock() - started)
+
+
 def submit_and_poll_tokens(load: Load, client: int, recorder: Recorder) -> Steps:
     """The same client reading a stream: each status brings the tokens since the last."""
     space = load.spaces[client % len(load.spaces)]

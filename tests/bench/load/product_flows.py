@@ -114,6 +114,42 @@ def socket_tokens(load: Load, client: int, recorder: Recorder) -> Steps:
         recorder.record(clock() - started, tokens=seen)
 
 
+def sse_tokens(load: Load, client: int, recorder: Recorder) -> Steps:
+    """The same stream for those without sockets: submit, then the request's events."""
+    head = _submit_head(load, client, "")
+    wanted = int(load.options.get("tokens", "100"))
+    body = json.dumps({"prompt": "go", "parameters": {"tokens": wanted}}).encode()
+    while True:
+        started, first, seen = clock(), 0.0, 0
+        answer: Answer = yield head % len(body) + body
+        if answer.status != 202:
+            raise Wrong(f"{answer.status}: {answer.body[:200]!r}")
+        events = f"/api/requests/{_request_id(answer.body)}/events"
+        answer = yield request("GET", events, _headers(load))
+        rest, last = b"", b""
+        while True:
+            *whole, rest = (rest + answer.body.replace(b"\r\n", b"\n")).split(b"\n\n")
+            for event in whole:
+                if b"event: chunk" in event:
+                    first = first or clock()
+                    seen = _in_order(_data(event), seen)
+                elif b"event: finished" in event:
+                    last = event
+            if answer.done:
+                break
+            answer = yield None
+        if seen != wanted or b'"succeeded"' not in last:
+            raise Wrong(f"{seen} tokens of {wanted}: {last[:200]!r}")
+        recorder.note("first_token", first - started)
+        recorder.record(clock() - started, tokens=seen)
+
+
+def _data(event: bytes) -> dict[str, Any]:
+    line = next(line for line in event.split(b"\n") if line.startswith(b"data: "))
+    fact: dict[str, Any] = json.loads(line[6:])
+    return fact
+
+
 def _in_order(chunk: dict[str, Any], seen: int) -> int:
     if chunk["n"] != seen + 1:
         raise Wrong(f"chunk {chunk['n']} after {seen}")

@@ -84,6 +84,9 @@ def status():
     job = jobs.get(request.args["request_id"])
     if job is None:
         return jsonify(success=False), 404
+    wait = float(request.args.get("wait", 0))
+    if wait:
+        job.ended.wait(wait)
     after = int(request.args.get("after", 0))
     ended, chunks = job.status == "completed", job.chunks[after:]
     if ended:
