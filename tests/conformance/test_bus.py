@@ -80,6 +80,7 @@ async def test_one_member_of_a_queue_group_gets_each_message(make_bus: MakeBus) 
 
     for number in range(200):
         await buses["one"].publish(Greeted(who="ann", number=number))
+        await buses["one"].flush()  # what is published at once travels, and is handled, together
 
     got = [await heard.next() for _ in range(200)]
     assert sorted(number for _, number in got) == list(range(200))

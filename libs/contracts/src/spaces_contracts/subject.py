@@ -69,4 +69,5 @@ def _checked(field: str, value: str) -> str:
 
 def _group(field: re.Match[str]) -> str:
     name = field.group(1)
-    return f"(?P<{name}>.+)" if name == ROUTE else f"(?P<{name}>[^.]+)"
+    # No quote and no backslash: what a subject says is put into JSON as it is.
+    return f"(?P<{name}>[A-Za-z0-9_$.-]+)" if name == ROUTE else f"(?P<{name}>[A-Za-z0-9_$-]+)"

@@ -15,12 +15,14 @@ from spaces_chassis.bus.inbox import Answers, Inbox, InboxCallback, ReplyBox
 from spaces_chassis.bus.meters import BusMeters
 from spaces_chassis.bus.replies import decode_reply
 from spaces_chassis.bus.routes import Route, headers_with_deadline
-from spaces_chassis.bus.transport import Handle, Packet, Transport
+from spaces_chassis.bus.sequences import SEPARATOR, Collector, split
+from spaces_chassis.bus.transport import Handle, Packet, Receive, Transport
 from spaces_chassis.clock import Clock, SystemClock
 from spaces_chassis.errors import BusUnavailable, UnavailableError
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Command, Message, Reply
+from spaces_contracts.streams import EVT
 
 if TYPE_CHECKING:
     from spaces_chassis.settings import BusSettings
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 # Above this a publisher waits for the socket: nobody else bounds what a slow server makes us keep.
 _UNSENT_LIMIT_BYTES = 4 * 1024 * 1024
 _BARRIER_S = 5.0
+# What the stream stores is read back one by one.
+_STORED = tuple(subject.removesuffix(">") for subject in EVT.subjects)
 
 
 class Throttle:
@@ -67,6 +71,28 @@ class Subscription:
         await self._handle.drain()
 
 
+def one_by_one(receive: Receive, is_async: bool) -> Receive:
+    """Calls `receive` for each message of a sequence."""
+    if is_async:
+
+        async def receive_async(packet: Packet) -> None:
+            for body in split(packet.body):
+                outcome = receive(packet._replace(body=body))
+                if outcome is not None:
+                    await outcome
+
+        return receive_async
+
+    def receive_now(packet: Packet) -> None:
+        if packet.body[:1] != SEPARATOR:
+            receive(packet)
+            return
+        for body in split(packet.body):
+            receive(packet._replace(body=body))
+
+    return receive_now
+
+
 class Bus:
     """Typed messages over a transport. Core delivery: a message may be lost, late or doubled."""
 
@@ -85,6 +111,8 @@ class Bus:
         self._meters = BusMeters(metrics or Metrics(name))
         self._dispatcher = Dispatcher(self, self._meters)
         self._replies = ReplyBox(f"{inbox_prefix}.{new_id()}")
+        self._collector = Collector(self._send)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._routes: list[Route] = []
         self._subscriptions: set[Subscription] = set()
         self._errors = Throttle(self._clock)
@@ -117,12 +145,15 @@ class Bus:
 
         Raises PermissionError for a subject that the NATS user may not subscribe to.
         """
-        self._death = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._death = self._loop.create_future()
         await self._transport.connect(self)
-        await self._transport.subscribe(self._replies.pattern, None, self._replies.receive)
+        await self._transport.subscribe(
+            self._replies.pattern, None, one_by_one(self._replies.receive, False)
+        )
         for route in self._routes:
             await self._subscribe(route, route.subject)
-        await self._transport.barrier(_BARRIER_S)
+        await self.flush()
         for subject in (self._replies.pattern, *(route.subject for route in self._routes)):
             self._refuse_denied(subject)
 
@@ -143,6 +174,7 @@ class Bus:
         for task in self._late:
             task.cancel()
         await self._dispatcher.cancel()
+        self._flush()
         await self._transport.close()
         self._replies.fail_all(BusUnavailable("the bus was stopped"))
 
@@ -170,7 +202,7 @@ class Bus:
         """
         subscription = await self._subscribe(route, subject or route.subject)
         try:
-            await self._transport.barrier(_BARRIER_S)
+            await self.flush()
             self._refuse_denied(subject or route.subject)
         except (UnavailableError, PermissionError):
             await subscription.stop()
@@ -187,7 +219,7 @@ class Bus:
         if not subject:
             raise ValueError(f"{route.name} is reached under many subjects: name one")
         handle = await self._transport.subscribe(
-            subject, route.queue, self._dispatcher.receiver(route)
+            subject, route.queue, one_by_one(self._dispatcher.receiver(route), route.is_async)
         )
         subscription = Subscription(handle, self._forget)
         self._subscriptions.add(subscription)
@@ -232,8 +264,8 @@ class Bus:
         self.publish_bytes(
             subject, message.encode(), reply_to=reply_to, headers=headers, timeout_s=timeout_s
         )
-        if self._transport.unsent_bytes > _UNSENT_LIMIT_BYTES:
-            await self._transport.barrier(_BARRIER_S)
+        if self._collector.bytes + self._transport.unsent_bytes > _UNSENT_LIMIT_BYTES:
+            await self.flush()
 
     def publish_bytes(
         self,
@@ -244,12 +276,21 @@ class Bus:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> None:
-        """Sends bytes at once, without waiting: for callbacks. Raises BusUnavailable.
+        """Sends bytes without waiting: for callbacks. Raises BusUnavailable.
 
-        Who sends much calls `await flush()` now and then, or sends with `publish`, which does so itself.
+        What one turn of the event loop publishes to the same subject travels as one message, and is told apart
+        again on the other side. Who sends much calls `await flush()` now and then, or sends with `publish`,
+        which does so itself.
         """
         if not self._transport.connected:
             raise BusUnavailable("the bus is not connected")
+        if headers is None and timeout_s is None and not subject.startswith(_STORED):
+            if not self._collector:
+                assert self._loop is not None, "start() first"
+                self._loop.call_soon(self._flush)
+            self._collector.add(subject, body, reply_to)
+            return
+        self._flush()  # what was published before goes first
         deadline_ms = None if timeout_s is None else self.unix_ms() + int(timeout_s * 1000)
         self._transport.publish(
             subject, body, reply_to, headers_with_deadline(headers, deadline_ms)
@@ -257,7 +298,22 @@ class Bus:
 
     async def flush(self) -> None:
         """Returns when the server has all that was published. Raises BusUnavailable."""
+        self._flush()
         await self._transport.barrier(_BARRIER_S)
+
+    def _flush(self) -> None:
+        """Hands over what this turn of the loop collected."""
+        if not self._collector:
+            return
+        if self._transport.connected:
+            self._collector.flush()
+        else:
+            self._collector.drop()
+
+    def _send(self, subject: str, body: bytes, reply_to: str | None) -> None:
+        # Between collecting and sending the connection may end: then the messages are lost, as on the way.
+        with contextlib.suppress(BusUnavailable):
+            self._transport.publish(subject, body, reply_to, None)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -361,6 +417,7 @@ class Bus:
         if self._since is None:
             return
         self._since = None
+        self._collector.drop()
         self._meters.connected.set(0)
         if not self._stopping:
             log.warning("bus_disconnected")
