@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from tests.bench.table import DISTURBED
+
 Row = dict[str, Any]
 PRODUCT = "product"
 # The source documents' two calls, and one call that they do not have and that is faster.
@@ -48,12 +50,13 @@ WANTED: tuple[Wanted, ...] = (
 
 def ratio(ours: Row, theirs: Row, figure: str) -> float | None:
     """The median of the ratios within each round; of the medians when the rounds do not belong together."""
-    pairs = list(zip(ours.get("rounds", []), theirs.get("rounds", []), strict=False))
-    within: list[float] = [
-        mine[figure] / other[figure]
-        for mine, other in pairs
+    pairs = [
+        (mine, other)
+        for mine, other in zip(ours.get("rounds", []), theirs.get("rounds", []), strict=False)
         if figure in mine and other.get(figure)
     ]
+    calm = [pair for pair in pairs if all(one.get("others_cores", 0) < DISTURBED for one in pair)]
+    within: list[float] = [mine[figure] / other[figure] for mine, other in calm or pairs]
     if within and ours.get("part") == theirs.get("part"):
         return round(median(within), 3)
     if ours.get(figure) and theirs.get(figure):

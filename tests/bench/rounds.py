@@ -14,7 +14,7 @@ KEY = ("system", "durable", "transport", "spaces", "slots", "clients")
 # Kept of each round, so that ratios can be taken within one.
 _PER_ROUND = (
     "rps", "p50_ms", "p95_ms", "p99_ms", "cpu_s_per_1000", "tokens_per_s", "first_token_p95_ms",
-    "dispatch_p95_ms",
+    "dispatch_p95_ms", "others_cores",
 )  # fmt: skip
 
 
@@ -37,10 +37,17 @@ def run_rounds(part: Part, systems: Sequence[System]) -> list[dict[str, Any]]:
 
 
 def combined(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The median of every figure; errors add up; the rounds' own main figures are kept."""
+    """The median of every figure; errors add up; the rounds' own main figures are kept.
+
+    Rounds in which others used the machine count only when there is no better one.
+    """
     result: dict[str, Any] = {}
+    calm = [row for row in rounds if row.get("others_cores", 0.0) < DISTURBED] or rounds
     for name in dict.fromkeys(name for row in rounds for name in row):
-        values = [row[name] for row in rounds if name in row]
+        counted = rounds if name in ("errors", "first_error") else calm
+        values = [row[name] for row in counted if name in row]
+        if not values:
+            continue
         if name in KEY or isinstance(values[0], str):
             result[name] = values[0]
         elif isinstance(values[0], dict):

@@ -37,6 +37,14 @@ def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
     assert ratio(ours, theirs, "rps") == 4.0
 
 
+def test_a_round_that_others_disturbed_counts_only_when_there_is_no_better() -> None:
+    ours, theirs = row("product", 400, rounds=(100, 400)), row("a", 100, rounds=(100, 100))
+    ours["rounds"][0]["others_cores"] = 1.0
+    assert ratio(ours, theirs, "rps") == 4.0
+    theirs["rounds"][1]["others_cores"] = 1.0
+    assert ratio(ours, theirs, "rps") == 2.5
+
+
 def test_rounds_of_different_parts_are_not_paired() -> None:
     ours = row("product", 400, rounds=(400, 100, 420), part="spaces")
     assert ratio(ours, row("product", 100, rounds=(1, 1, 1)), "rps") == 4.0
@@ -74,6 +82,14 @@ def test_rounds_are_combined_by_median_and_errors_add_up() -> None:
     assert (one["rps"], one["errors"], one["first_error"]) == (200.0, 2, "x")
     assert one["cpu_s_per_1000_by_process"] == {"gateway": 0.1}
     assert [kept.get("rps") for kept in one["rounds"]] == [100.0, None, 200.0]
+
+
+def test_a_disturbed_round_is_no_part_of_the_median() -> None:
+    rounds = [row("a", rps, others_cores=others) for rps, others in ((100.0, 1.0), (300.0, 0.1))]
+    for one in rounds:
+        del one["rounds"]
+    assert combined(rounds)["rps"] == 300.0
+    assert combined(rounds[:1])["rps"] == 100.0
 
 
 def test_the_table_begins_with_what_was_wanted_and_the_ratios() -> None:
