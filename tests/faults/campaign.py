@@ -22,7 +22,7 @@ from tests.faults.rounds import Round, run_round
 
 ROUNDS = Path("build/faults")
 REPORT = Path("build/reports/faults.json")
-PER_ROUND = 22
+PER_ROUND = 25
 
 
 def main() -> int:

@@ -4,8 +4,10 @@ import asyncio
 import random
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -57,7 +59,8 @@ async def _copies(rig: Rig, dice: random.Random) -> None:
     async def again(message: Msg, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         headers = {**(message.headers or {}), _MARK: "1"}
-        await client.publish(message.subject, message.data, message.reply, headers=headers)
+        with suppress(nats.errors.Error):  # the fault is over, or the server is busy
+            await client.publish(message.subject, message.data, message.reply, headers=headers)
 
     async def copy(message: Msg) -> None:
         ours = not message.subject.startswith(_NOT_OURS)
@@ -67,8 +70,9 @@ async def _copies(rig: Rig, dice: random.Random) -> None:
             task.add_done_callback(later.discard)
 
     try:
-        await client.subscribe(">", cb=copy)
+        everything = await client.subscribe(">", cb=copy)
         await asyncio.sleep(dice.uniform(*_COPIES_HOLD_S))
+        await everything.unsubscribe()
         if later:
             await asyncio.wait(later, timeout=2 * _LATEST_S)
     finally:

@@ -190,8 +190,8 @@ async def test_times_written_between_a_step_and_its_account_are_mended(
     await world.submit_all(new_request(space_id), new_request(space_id))
     before = await tables.fetch(TIMES_LEFT)
 
-    assert await scheduler.stores.upkeep.shift_clock(0, step_s)
-    assert await scheduler.stores.upkeep.mend_times(step_s, 3.0) == 3
+    assert await scheduler.stores.upkeep.shift_clock(0, step_s, 3.0) == 3
+    assert await scheduler.stores.upkeep.shift_clock(0, step_s, 3.0) is None
 
     after = await tables.fetch(TIMES_LEFT)
     for was, is_now in zip(before, after, strict=True):
@@ -213,8 +213,7 @@ async def test_times_from_before_a_step_forward_are_left_alone(
         step_s,
     )
     before = await tables.fetch("SELECT due_at, total_due_at, queued_at FROM scheduler.request")
-    assert await scheduler.stores.upkeep.shift_clock(0, step_s)
-    assert await scheduler.stores.upkeep.mend_times(step_s, 3.0) == 0
+    assert await scheduler.stores.upkeep.shift_clock(0, step_s, 3.0) == 0
     assert before == await tables.fetch(
         "SELECT due_at, total_due_at, queued_at FROM scheduler.request"
     )
@@ -231,6 +230,33 @@ async def test_the_clock_loop_mends_what_came_before_it_saw_the_step(
     assert await watch.step() is not None
     ((due_s, *_),) = await world.lanes.tables.fetch(TIMES_LEFT)
     assert 40 < due_s <= 50
+
+
+async def test_what_was_under_way_during_a_step_is_mended_before_anything_expires(
+    world: World, scheduler: Scheduler
+) -> None:
+    """It is played by a step back of our steady clock, and by a request with the time of before."""
+    watch, offset_s, tables = scheduler.clock_watch, [0.0], world.lanes.tables
+    scheduler.sweep.grace_s = 0.0
+    watch.monotonic = earlier(watch.monotonic, offset_s)
+    await watch.step()
+    offset_s[0] = -3600.0
+    assert round(await watch.step() or 0) == -3600
+    verdict = await world.submit(await world.lanes.open(queue_timeout_s=50))
+    await tables.execute(
+        "UPDATE scheduler.request SET queued_at = queued_at - interval '1 h',"
+        " due_at = due_at - interval '1 h', total_due_at = total_due_at - interval '1 h'"
+    )
+    trusted = []
+    for _ in range(3):
+        trusted.append(watch.trusted)
+        await scheduler.sweep.step()
+        assert (await world.get(verdict.request_id)).state is RequestState.QUEUED
+        offset_s[0] -= 1.5  # seconds pass
+        await watch.step()
+    assert trusted == [False, False, True]
+    await scheduler.sweep.step()
+    assert (await world.get(verdict.request_id)).state is RequestState.QUEUED
 
 
 def other_watch(scheduler: Scheduler) -> ClockLoop:

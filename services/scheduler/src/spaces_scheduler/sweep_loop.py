@@ -49,7 +49,7 @@ class SweepLoop:
 
     def _rested(self) -> bool:
         up_s = min(self._bus.connected_for_s, self._database.connected_for_s)
-        return up_s >= self.grace_s
+        return up_s >= self.grace_s and self._clock.trusted
 
     async def _expire(self, expected: datetime) -> int:
         changed = await self._drained(lambda: self._store.expire(expected))

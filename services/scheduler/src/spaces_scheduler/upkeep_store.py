@@ -61,15 +61,24 @@ class UpkeepStore:
         assert row is not None, "the migration made the row"
         return row["wall"], row["generation"]
 
-    async def shift_clock(self, generation: int, step_s: float) -> bool:
-        """Accounts for a step; False when somebody else did."""
-        done: bool = await self._database.fetchval(
-            "SELECT scheduler.shift_clock($1, $2)", generation, step_s
+    async def shift_clock(self, generation: int, step_s: float, since_s: float) -> int | None:
+        """Accounts for a step that came `since_s` ago at the most; None when somebody else did.
+
+        In the same transaction it corrects times that were written since, and tells how many rows that were:
+        for a moment between the two, what is new would look too old.
+        """
+        mended: int | None = await self._database.fetchval(
+            """
+            SELECT CASE WHEN scheduler.shift_clock($1, $2) THEN scheduler.mend_times($2, $3) END
+            """,
+            generation,
+            step_s,
+            since_s,
         )
-        return done
+        return mended
 
     async def mend_times(self, step_s: float, since_s: float) -> int:
-        """Corrects times that were written after a step and before it was accounted for; how many rows."""
+        """Corrects wrong times once more, of transactions that were under way; how many rows."""
         mended: int = await self._database.fetchval(
             "SELECT scheduler.mend_times($1, $2)", step_s, since_s
         )
