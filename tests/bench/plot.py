@@ -4,10 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-_COLOURS = (
-    "#d1495b", "#00798c", "#edae49", "#30638e", "#6a4c93", "#8ac926", "#b56576", "#577590",
-    "#bc6c25", "#606c38",
-)  # fmt: skip
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 480, 70, 240, 40, 50
 
 
@@ -43,7 +39,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
         place = f'x="{x(clients):.1f}" y="{_HEIGHT - _BOTTOM + 20}"'
         drawn.append(f'<text {place} text-anchor="middle">{clients}</text>')
     for number, (name, line) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = f"hsl({360 * number / len(lines):.0f} 65% 42%)"
         width = 3 if name.startswith("product") else 1.5
         path = " ".join(f"{x(clients):.1f},{y(rps):.1f}" for clients, rps in line)
         drawn.append(
