@@ -19,9 +19,11 @@ from spaces_contracts.client_socket import (
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
+    EventKind,
     Job,
     JobAnswer,
     JobResult,
+    RequestEvent,
     RequestFinished,
     RequestState,
     RequestView,
@@ -32,6 +34,8 @@ from spaces_contracts.requests import (
 from spaces_contracts.spaces import SpaceEvent
 from spaces_contracts.worker_socket import (
     Accepted,
+    ChunkAck,
+    InferenceChunk,
     InferenceRequest,
     InferenceResult,
     Refused,
@@ -41,7 +45,14 @@ from spaces_contracts.worker_socket import (
 from spaces_gateway.sockets.client_frames import space_frame, status, submitted, told
 from spaces_gateway.sockets.held_work import Connection
 from spaces_gateway.sockets.stream_merge import Chunk, Ended, Progress, Reset, Started
-from spaces_gateway.sockets.worker_frames import ack_frame, answer_bytes, job_frame, result_bytes
+from spaces_gateway.sockets.worker_frames import (
+    ack_frame,
+    answer_bytes,
+    chunk_ack,
+    chunk_bytes,
+    job_frame,
+    result_bytes,
+)
 
 SPACE, REQUEST = "s" * 26, "r" * 26
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -241,3 +252,24 @@ def test_acknowledgements_are_the_contracts() -> None:
     for outcome in ResultOutcome:
         frame = read_to_worker(ack_frame(ResultAck(request_id=REQUEST, attempt=3, verdict=outcome)))
         assert frame == ResultAckFrame(request_id=REQUEST, attempt=3, outcome=outcome)
+
+
+@given(st.lists(JSON, min_size=1, max_size=4), st.integers(1, 9))
+def test_stored_chunks_are_the_contracts(data: list[object], n: int) -> None:
+    frame = InferenceChunk(request_id=REQUEST, attempt=2, n=n, data=data)
+    event = RequestEvent.decode(chunk_bytes(frame, SPACE))
+    assert event == RequestEvent(
+        space_id=SPACE,
+        request_id=REQUEST,
+        kind=EventKind.CHUNK,
+        attempt=2,
+        n=n,
+        count=len(data),
+        data_json=event.data_json,
+    )
+    assert json.loads(event.data_json or "") == data
+    assert event.address() == f"evt.{SPACE}.{REQUEST}"
+
+
+def test_chunk_acknowledgements_are_the_contracts() -> None:
+    assert read_to_worker(chunk_ack(REQUEST, 2, 7)) == ChunkAck(request_id=REQUEST, attempt=2, n=7)

@@ -6,7 +6,7 @@ Chosen over wsproto by conformance and load, see ADR-0002. What it changes:
 - a peer that stopped reading is dropped: a missed pong and a close that nobody answers abort the connection,
   because closing would wait for a buffer that never drains;
 - little is buffered below the application, so that the bounded outbox is what decides who is slow;
-- text frames go to a callback and are written without a task or a queue in between.
+- text frames go to a callback and are written without a task or a queue in between, and plain ones past the parser.
 """
 
 import asyncio
@@ -19,10 +19,14 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets import frames
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+
+from spaces_gateway.sockets.frame_cutter import FrameCutter
 
 EXTENSION = "spaces.wire"
 
@@ -35,6 +39,8 @@ NOT_SENT_LOW_WATER = 16 * 1024
 # A peer whose host vanished is given up after this long, whatever TCP would still try.
 TCP_USER_TIMEOUT_MS = 20_000
 CLOSE_TIMEOUT_S = 5.0
+
+_apply_mask = frames.apply_mask  # type: ignore[attr-defined]  # the compiled one where there is one
 
 
 class Sink(Protocol):
@@ -102,6 +108,8 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn = ConformantProtocol(max_size=config.ws_max_size, logger=self.logger)
         self.close_timeout = CLOSE_TIMEOUT_S
         self.sink: Sink | None = None
+        self.cutter = FrameCutter(config.ws_max_size)
+        self.in_frames = False  # the first bytes are the handshake
         self.reading_held = False
         self.unread: deque[str] = (
             deque()
@@ -135,6 +143,29 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
 
     # Messages
 
+    def data_received(self, data: bytes) -> None:
+        if not self.in_frames:
+            self.in_frames = True
+            super().data_received(data)
+            return
+        for raw, payload_at in self.cutter.cut(data):
+            if payload_at and self.takes_plain:
+                self._on_text(_apply_mask(raw[payload_at:], raw[payload_at - 4 : payload_at]))
+            else:
+                super().data_received(raw)
+
+    @property
+    def takes_plain(self) -> bool:
+        """Whether a whole text frame is a message now: not inside a fragmented one, nor after the end."""
+        conn = self.conn
+        return (
+            self.sink is not None
+            and not self.close_sent
+            and conn.state is OPEN
+            and conn.current_size is None
+            and conn.parser_exc is None
+        )
+
     def send_receive_event_to_app(self) -> None:
         if self.sink is None or self.close_sent:
             super().send_receive_event_to_app()
@@ -143,7 +174,10 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames = []
         if self.curr_msg_data_type == "bytes":
             self.sink.on_binary(data)
-            return
+        else:
+            self._on_text(data)
+
+    def _on_text(self, data: bytes) -> None:
         try:
             text = str(data, "utf-8")
         except UnicodeDecodeError:

@@ -96,17 +96,24 @@ def answer_bytes(frame: Accepted | Refused, connection: Connection) -> bytes:
     return to_json(members)
 
 
-def chunk_event(frame: InferenceChunk, space_id: str) -> RequestEvent:
-    """Chunks as they are stored."""
-    return RequestEvent(
-        space_id=space_id,
-        request_id=frame.request_id,
-        kind=EventKind.CHUNK,
-        attempt=frame.attempt,
-        n=frame.n,
-        count=len(frame.data),
-        data_json=to_json(frame.data, inf_nan_mode="null").decode(),
-    )
+def chunk_bytes(frame: InferenceChunk, space_id: str) -> bytes:
+    """A RequestEvent: chunks as they are stored. Numbers that JSON lacks become null."""
+    members = {
+        "space_id": space_id,
+        "request_id": frame.request_id,
+        "kind": "chunk",
+        "attempt": frame.attempt,
+        "n": frame.n,
+        "count": len(frame.data),
+        "data_json": to_json(frame.data, inf_nan_mode="null").decode(),
+    }
+    return to_json(members)
+
+
+def chunk_ack(request_id: str, attempt: int, n: int) -> bytes:
+    """`chunk_ack`; its members need no quoting."""
+    text = f'{{"type":"chunk_ack","request_id":"{request_id}","attempt":{attempt},"n":{n}}}'
+    return text.encode()
 
 
 def progress_event(frame: InferenceProgress, space_id: str) -> RequestEvent:

@@ -23,7 +23,6 @@ from spaces_contracts.requests import CancelJob, Job, ResultAck
 from spaces_contracts.worker_socket import (
     Accepted,
     Bye,
-    ChunkAck,
     Drain,
     DrainRequest,
     FromWorker,
@@ -181,12 +180,12 @@ class WorkerSession:
         return [Publish(connection.answers_to, build.answer_bytes(frame, connection))]
 
     def _chunk(self, frame: InferenceChunk, work: Work) -> Effects:
-        event = build.chunk_event(frame, work.connection.space_id)
-        work.window.received(frame.n, event.count)
-        dedupe = f"{frame.request_id}:{frame.attempt}:{frame.n}:{event.count}"
-        return [
-            Store(event.address(), event.encode(), frame.request_id, frame.attempt, frame.n, dedupe)
-        ]
+        space_id, count = work.connection.space_id, len(frame.data)
+        work.window.received(frame.n, count)
+        subject = f"evt.{space_id}.{frame.request_id}"
+        body = build.chunk_bytes(frame, space_id)
+        dedupe = f"{frame.request_id}:{frame.attempt}:{frame.n}:{count}"
+        return [Store(subject, body, frame.request_id, frame.attempt, frame.n, dedupe)]
 
     def _result(self, frame: InferenceResult) -> Effects:
         work = self.held.get(frame.request_id, frame.attempt)
@@ -324,8 +323,8 @@ class WorkerSession:
         if work is None:
             return []
         work.window.stored(n)
-        ack = ChunkAck(request_id=request_id, attempt=attempt, n=work.window.acknowledged)
-        effects: Effects = [send(ack)] if ack.n > 0 else []
+        n = work.window.acknowledged
+        effects: Effects = [Send(build.chunk_ack(request_id, attempt, n))] if n > 0 else []
         if work.window.empty:
             effects += self.chunk_late(request_id, attempt)
         return effects
