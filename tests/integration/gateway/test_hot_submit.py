@@ -1,14 +1,19 @@
 """A plain submit goes past the framework: it answers what the documented operation answers."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from spaces_contracts.problems import Code, Problem
+from spaces_gateway.http.exchange import Exchange
+from spaces_gateway.http.submit_call import SubmitCall
+from spaces_gateway.http.waits import Wait
 from tests.integration.gateway.conftest import ADMIN, Running
 
 PATH = "/api/spaces/poems/requests"
@@ -121,3 +126,22 @@ async def test_two_calls_sent_at_once_on_one_connection_are_answered_in_order(
         answers.append((head.split(b" ")[1], await reader.readexactly(size)))
     writer.close()
     assert [status for status, _ in answers] == [b"404", b"202"]
+
+
+async def test_a_submit_leaves_nothing_to_the_garbage_collector(running: Running) -> None:
+    running.backends.add_space("poems")
+    running.backends.finish_at_once = '{"text":"roses"}'
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            answer = await running.post(PATH + "?wait=30", json=GOOD)
+            assert answer.status_code == 200
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = (Exchange, RequestResponseCycle, SubmitCall, Wait)
+        assert [found for found in gc.garbage if isinstance(found, ours)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

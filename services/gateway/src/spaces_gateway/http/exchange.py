@@ -29,7 +29,8 @@ class Exchange:
         self._send = send
         self._unread, self._expects = _body_announced(scope)
         self._received = False
-        self._cycle = scope.get(one_write.EXTENSION)
+        # Taken out: each holds the other, and only the garbage collector would free them.
+        self._cycle = scope.pop(one_write.EXTENSION, None)
         self.status = 0
 
     async def receive(self) -> Event:

@@ -61,8 +61,9 @@ class Wait:
             timer.cancel()
 
     def stop(self) -> None:
-        """Forgets the watch."""
+        """Forgets the watch; once."""
         self._watch.stop()
+        del self._watch  # it holds this, too, and only the garbage collector would free them
         self._waits.pending.discard(self._future)
         if self._subject is not None:
             self._waits.ends.remove(self._subject, _ignore)
