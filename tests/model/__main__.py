@@ -37,27 +37,24 @@ def main() -> int:
     wanted = {"pure": arguments.schedules, "sql": arguments.sql}
     paths: list[Path] = []
     complete = True
+    at = folder()
     for kind, schedules in wanted.items():
-        complete &= _run(kind, arguments.seed, schedules, paths, in_time)
+        planned = [
+            (at / f"{kind}-{first}-{count}.json", first, count)
+            for first, count in blocks(kind, arguments.seed, schedules)
+        ]
+        _run(kind, [block for block in planned if not block[0].exists()], in_time)
+        paths += [path for path, _, _ in planned if path.exists()]
+        complete &= all(path.exists() for path, _, _ in planned)
     return _report(total(paths), complete=complete)
 
 
-def _run(
-    kind: str, seed: int, schedules: int, paths: list[Path], in_time: Callable[[], bool]
-) -> bool:
-    """Whether all blocks of a kind are there."""
-    planned = [
-        (folder() / f"{kind}-{first}-{count}.json", first, count)
-        for first, count in blocks(kind, seed, schedules)
-    ]
-    missing = [block for block in planned if not block[0].exists()]
+def _run(kind: str, missing: list[tuple[Path, int, int]], in_time: Callable[[], bool]) -> None:
     if missing and in_time():
         with queues(kind) as make_queue:
             for path, first, count in missing:
                 if in_time():
                     run_block(kind, first, count, make_queue, path)
-    paths += [path for path, _, _ in planned if path.exists()]
-    return all(path.exists() for path, _, _ in planned)
 
 
 def _show(seed: int, kind: str) -> int:

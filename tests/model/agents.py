@@ -109,7 +109,7 @@ class Agent:
     def job(self, key: Key) -> None:
         """A job came."""
         self.session.refusing = GOING if self.refuses else None
-        job = Job(key, "space", self.space_id, {})
+        job = Job(key, "space", self.space_id, b"{}")
         self._apply(self.session.job(job, self.world.now))
 
     def stop(self, key: Key) -> None:

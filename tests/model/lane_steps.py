@@ -156,17 +156,19 @@ class LaneSteps:
         target: RequestState,
         mover: Mover,
         connection: Connection | None = None,
+        attempt: int | None = None,
     ) -> None:
-        """The one place where a state changes."""
+        """The one place where a state changes. `attempt` is the one that the mover speaks of."""
         self.moves.append(
             Move(
                 request.request_id,
                 request.state,
                 target,
                 mover,
-                request.attempt,
+                request.attempt if attempt is None else attempt,
                 connection.connection_id if connection else None,
                 connection.instance_id if connection else None,
+                request.cancel_requested_at is not None,
             )
         )
         request.state = target

@@ -172,7 +172,7 @@ class Queue(LaneSteps):
         self.tables.results[request.request_id] = Result(told.attempt, True, told.output, None)
         self.tables.lanes[request.space_id].running -= 1
         connection.refusals = 0
-        self.move(request, state, Mover.FINISH, connection)
+        self.move(request, state, Mover.FINISH, connection, told.attempt)
 
     def accept_many(self, words: Sequence[Word]) -> int:
         """How many were still to be noted."""

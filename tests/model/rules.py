@@ -99,6 +99,17 @@ def cut_socket(world: World, chooser: Chooser) -> None:
         world.gateways.drop(gateway, connection_id, clean=who == 2 and chance(chooser, 2))
 
 
+def lease_runs_out(world: World, chooser: Chooser) -> None:
+    """A worker was silent for too long, wherever it is: the queue hears no more than that it ended."""
+    agent = pick(chooser, [a for a in world.agents if a.alive and a.socket is not None])
+    connection_id = agent.socket
+    if connection_id is not None and connection_id in world.registry.rows:
+        world.registry.end([connection_id])
+        agent.hang_up()
+    if chance(chooser, 2) and world.gateways.all:
+        world.gateways.connect(pick(chooser, list(world.gateways.all)), agent)
+
+
 def finish_handler(world: World, chooser: Chooser) -> None:
     pick(chooser, [a for a in world.agents if a.alive and a.handlers]).finish(chooser)
 
@@ -224,6 +235,12 @@ RULES = (
     ),
     Rule("crash_agent", crash_agent, 2, lambda w: any(a.alive for a in w.agents)),
     Rule("cut_socket", cut_socket, 4, lambda w: any(a.alive and a.socket for a in w.agents)),
+    Rule(
+        "lease_runs_out",
+        lease_runs_out,
+        2,
+        lambda w: any(a.alive and a.socket for a in w.agents),
+    ),
     Rule(
         "finish_handler",
         finish_handler,

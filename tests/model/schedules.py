@@ -61,8 +61,10 @@ def run(
         for step in plan(seed) if steps is None else steps:
             _one(world, step, history)
         settle(world)
-    except (PromiseBroken, AssertionError) as broken:
-        history.broken = str(broken) or repr(broken)
+    except PromiseBroken as broken:
+        history.broken = str(broken)
+    except (AssertionError, LookupError, ValueError) as error:
+        history.broken = f"somebody fails: {error!r}"
     if world is not None:
         history.edges = world.witness.edges
     return history

@@ -92,16 +92,19 @@ class SqlQueue(WholeQueue):
     def submit_many(self, new: Sequence[New]) -> tuple[list[SubmitVerdict], list[str]]:
         answer = super().submit_many(new)
         rows = self._call(SUBMIT, *_submit_arguments(new))
-        said = ("code", "state", "duplicate", "position")
-        verdicts = [
+        said = ["code", "state", "duplicate", "position"]
+        if known.POSITION_COUNTS_TWICE and len({one.priority for one in new}) > 1:
+            said.remove("position")
+        # A refused request has no id that means anything.
+        mine = [
+            (v.request_id if v.code is None else None, *(getattr(v, name) for name in said))
+            for v in answer[0]
+        ]
+        theirs = [
             (r["request_id"] if r["code"] is None else None, *(r[name] for name in said))
             for r in sorted((r for r in rows if r["kind"] == "verdict"), key=lambda r: r["ord"])
         ]
-        # A refused request has no id that means anything.
-        mine = [(v.request_id if v.code is None else None, *v[1:5]) for v in answer[0]]
-        if known.POSITION_COUNTS_TWICE and len({one.priority for one in new}) > 1:
-            mine, verdicts = [v[:-1] for v in mine], [v[:-1] for v in verdicts]
-        self._same("verdicts", mine, verdicts)
+        self._same("verdicts", mine, theirs)
         self._same_jobs(answer[1], rows)
         return answer
 

@@ -162,6 +162,7 @@ class Move(NamedTuple):
     attempt: int
     connection_id: str | None
     instance_id: str | None
+    cancel_asked: bool = False
 
 
 class AttachRefused(Exception):

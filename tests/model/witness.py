@@ -83,6 +83,8 @@ class Witness:
             require(mine, "a fenced result won", move)
         elif move.mover is Mover.EXPIRE:
             self._was_due(request, life)
+        again = move.target is QUEUED and move.cancel_asked
+        require(not again, "what was cancelled is queued again", move)
         life.state, life.attempt = move.target, move.attempt
         life.entered_s = self.true_s()
 

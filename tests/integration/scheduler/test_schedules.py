@@ -290,3 +290,43 @@ async def test_arrays_over_several_lanes_never_wait_for_each_other_in_a_circle(
 ) -> None:
     for seed in seeds(30):
         await run_schedule(actors, seed, spaces=3)
+
+
+# Where the lanes are locked. Each pair: a function, and the words that lock.
+LOCKS = {
+    "lock_lanes": "ORDER BY l.space_id FOR NO KEY UPDATE",
+    "submit_many": "ORDER BY l.space_id FOR NO KEY UPDATE",
+    "finish_many": "ORDER BY l.space_id FOR NO KEY UPDATE",
+}
+
+
+@pytest.fixture
+async def without_lane_locks(tables: Tables) -> AsyncIterator[None]:
+    """The functions as they are, but for the locks on lanes."""
+    originals = []
+    for function, locks in LOCKS.items():
+        text = await tables.fetchval(
+            "SELECT pg_get_functiondef($1::regproc)", f"scheduler.{function}"
+        )
+        assert locks in text, f"{function} locks lanes in other words now"
+        originals.append(text)
+        await tables.execute(text.replace(locks, "ORDER BY l.space_id"))
+    yield
+    for text in originals:
+        await tables.execute(text)
+
+
+async def test_without_the_locks_on_lanes_these_schedules_break_promises(
+    actors: list[Lanes], without_lane_locks: None
+) -> None:
+    """Or the tests above would prove nothing."""
+    for seed in seeds(40):
+        plan = Schedule(random.Random(seed), [await actors[0].open(max_attempts=2, max_queue=20)])
+        done = await asyncio.gather(*(act(lanes, plan) for lanes in actors), return_exceptions=True)
+        if any(isinstance(outcome, Exception) for outcome in done):
+            return
+        try:
+            await check(actors[0].tables, plan.space_ids[0])
+        except AssertionError:
+            return
+    pytest.fail("no schedule noticed")
