@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from spaces_worker_agent.addresses import socket_url
 from spaces_worker_agent.app import trusted
 from spaces_worker_agent.doctor import Check, examine
 from spaces_worker_agent.exits import Exit, Leave
-from spaces_worker_agent.link import Introduction, LinkDown, LinkUnusable
+from spaces_worker_agent.link import Incoming, Introduction, LinkDown, LinkUnusable
 from spaces_worker_agent.settings import AgentSettings
 from spaces_worker_agent.websocket_link import WebSocketLink
 from tests.support.fake_gateway import FakeGateway, fake_gateway
@@ -69,8 +69,13 @@ async def secure(certificate: tuple[Path, Path]) -> AsyncIterator[FakeGateway]:
 async def registers(link: WebSocketLink, gateway: FakeGateway) -> None:
     await link.open(INTRODUCTION)
     await gateway.admitted()
-    assert isinstance(await link.receive(), Registered)
+    heard: asyncio.Queue[Sequence[Incoming]] = asyncio.Queue()
+    listening = asyncio.create_task(link.listen(heard.put_nowait))
+    (registered,) = await asyncio.wait_for(heard.get(), 10)
+    assert isinstance(registered, Registered)
     await link.close()
+    with pytest.raises(LinkDown):
+        await listening
 
 
 async def test_an_authority_of_ones_own_is_trusted(
@@ -177,7 +182,7 @@ async def test_nobody_there_is_worth_a_retry() -> None:
     with pytest.raises(LinkDown, match=r"cannot connect to ws://127\.0\.0\.1:9/ws/worker"):
         await link.open(INTRODUCTION)
     with pytest.raises(LinkDown, match="not connected"):
-        await link.receive()
+        await link.listen(lambda _: None)
 
 
 async def levels(settings: AgentSettings, folder: Path, **environ: str) -> dict[str, Check]:

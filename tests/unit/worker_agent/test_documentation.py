@@ -1,5 +1,6 @@
 """docs/worker.md is true: its handlers run, its commands and its TOML are understood, its unit is valid."""
 
+import asyncio
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from spaces_worker_agent import OutputFile, Request
+from spaces_worker_agent.handler_target import is_async
 from spaces_worker_agent.settings import AgentSettings, resolve
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +39,7 @@ class Folder:
 
 
 def test_the_handlers_run(tmp_path: Path) -> None:
-    function, model, files = blocks("python")
+    function, model, files, batched = blocks("python")
     names: dict[str, Any] = {}
     exec(function, names)
     assert names["handler"](Request(payload={"prompt": "hi"})) == {"text": "HI"}
@@ -50,6 +52,16 @@ def test_the_handlers_run(tmp_path: Path) -> None:
     (given,) = names["handler"](request)["files"]
     assert isinstance(given, OutputFile)
     assert given.path.read_text() == "HI"
+    assert not is_async(names["handler"])
+    exec(batched, names)
+    assert asyncio.run(streamed(names["Model"]())) == ["one ", "two "]
+
+
+async def streamed(model: Any) -> list[str]:
+    """What the async model yields."""
+    assert is_async(model.handle)
+    await model.load()
+    return [word async for word in model.handle(Request(payload={"prompt": "one two"}))]
 
 
 COMMANDS = [

@@ -48,17 +48,21 @@ async def test_what_is_said_in_one_turn_is_written_together_and_in_order() -> No
     ours.setblocking(False)
     ended = asyncio.Event()
     heard: asyncio.Queue[Message] = asyncio.Queue()
-    pipe = AsyncPipe(lambda *message: heard.put_nowait(message), ended.set)
+    all_heard = asyncio.Event()
+    pipe = AsyncPipe(lambda *message: heard.put_nowait(message), all_heard.set, ended.set)
     await asyncio.get_running_loop().create_connection(lambda: pipe, sock=ours)
     parts = [b"first"]
     pipe.send(lambda: pack(Kind.CHUNKS, 1, b"\n".join(parts)))
     parts.append(b"second")  # as long as the turn lasts
     pipe.send(pack(Kind.DONE, 1, b"end"))
+    pipe.flush_soon()
+    pipe.flush_soon()
     far = BlockingPipe(theirs)
     got = await asyncio.to_thread(far.receive)
     assert got == [(Kind.CHUNKS, 1, b"first\nsecond"), (Kind.DONE, 1, b"end")]
     far.send(pack(Kind.CANCEL, 7))
     assert await asyncio.wait_for(heard.get(), 5) == (Kind.CANCEL, 7, b"")
+    assert all_heard.is_set()
     theirs.close()
     await asyncio.wait_for(ended.wait(), 5)
     pipe.send(b"nobody hears this")
@@ -68,7 +72,7 @@ async def test_a_pipe_that_brings_no_messages_is_closed() -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     ended = asyncio.Event()
-    pipe = AsyncPipe(lambda *_: None, ended.set)
+    pipe = AsyncPipe(lambda *_: None, lambda: None, ended.set)
     await asyncio.get_running_loop().create_connection(lambda: pipe, sock=ours)
     with theirs:
         theirs.sendall(b"\xff" * 64)

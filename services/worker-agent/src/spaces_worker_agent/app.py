@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 import structlog
 
+from spaces_chassis.lifecycle import tune_garbage_collection
 from spaces_contracts.connections import AgentInfo
 from spaces_contracts.problems import Code
 from spaces_worker_agent.addresses import AddressError, origin_url, proxy_for, socket_url
@@ -120,6 +121,7 @@ async def _serve(settings: AgentSettings, token: str, engine: Engine, link: Link
         return _broken(error)
     except SpoolUnusable as error:
         return Leave(Exit.SPOOL_UNUSABLE, str(error))
+    tune_garbage_collection()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.drain)
     try:

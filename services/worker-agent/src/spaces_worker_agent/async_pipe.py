@@ -9,15 +9,21 @@ Part = bytes | Callable[[], bytes]
 
 
 class AsyncPipe(asyncio.Protocol):
-    """Hands each message over at once; what is said in one turn of the loop is written together."""
+    """Hands each message over at once; `heard` follows the last one of a read. What is said waits for `flush`."""
 
-    def __init__(self, hear: Callable[[int, int, bytes], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        hear: Callable[[int, int, bytes], None],
+        heard: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
         self._hear = hear
+        self._heard = heard
         self._ended = ended
-        self._loop = asyncio.get_running_loop()
         self._splitter = Splitter()
         self._transport: asyncio.Transport | None = None
         self._parts: list[Part] = []
+        self._flushing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -31,6 +37,7 @@ class AsyncPipe(asyncio.Protocol):
             return
         for kind, job, body in messages:
             self._hear(kind, job, body)
+        self._heard()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -38,22 +45,27 @@ class AsyncPipe(asyncio.Protocol):
         self._ended()
 
     def send(self, part: Part) -> None:
-        """Says a message, or what the callable will return when this turn of the loop is over."""
-        if self._transport is None:
-            return
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(part)
-
-    def close(self) -> None:
-        """What was said is still written."""
+        """Says a message, or what the callable returns at the next flush."""
         if self._transport is not None:
-            self._flush()
-            self._transport.close()
+            self._parts.append(part)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what was said, together."""
+        self._flushing = False
         parts, self._parts = self._parts, []
         if parts and self._transport is not None:
             self._transport.write(
                 b"".join([part if isinstance(part, bytes) else part() for part in parts])
             )
+
+    def flush_soon(self) -> None:
+        """Writes after everything that is to run in the loop by now."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def close(self) -> None:
+        """What was said is still written."""
+        if self._transport is not None:
+            self.flush()
+            self._transport.close()

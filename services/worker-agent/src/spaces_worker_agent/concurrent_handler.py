@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Never
 
-from spaces_worker_agent.async_pipe import AsyncPipe
+from spaces_worker_agent.async_pipe import AsyncPipe, Part
 from spaces_worker_agent.handler_output import Collected, done_body, failed_facts
 from spaces_worker_agent.pipe import COUNT, Kind, pack, pack_json
 from spaces_worker_agent.running import Running, bounded_progress
@@ -42,7 +42,7 @@ class ConcurrentRequest:
         self._thread = threading.get_ident()
 
     def say(self, kind: Kind, body: bytes) -> None:
-        self._pipe.send(pack(kind, self._number, body))
+        self._send(pack(kind, self._number, body))
 
     # From the agent
 
@@ -64,7 +64,7 @@ class ConcurrentRequest:
         """Fetches all files before the handler starts: its `path` must not stop the loop."""
         for index in range(len(self.request.files)):
             self._answer = self._loop.create_future()
-            self._pipe.send(pack_json(Kind.FETCH, self._number, {"index": index}))
+            self._send(pack_json(Kind.FETCH, self._number, {"index": index}))
             facts = await self._answer
             failed = "error" in facts
             self._files.append(FileUnavailable(facts["error"]) if failed else Path(facts["path"]))
@@ -107,9 +107,13 @@ class ConcurrentRequest:
 
     # Inside
 
+    def _send(self, part: Part) -> None:
+        self._pipe.send(part)
+        self._pipe.flush_soon()
+
     def _chunk(self, body: bytes) -> None:
         if not self._chunks:
-            self._pipe.send(self._take_chunks)
+            self._send(self._take_chunks)
             self._turn_ends_at = time.monotonic() + TURN_S
         self._chunks.append(body)
         self.running.window.sent(body)
@@ -125,7 +129,7 @@ class ConcurrentRequest:
 
     def _tell(self, facts: dict[str, Any]) -> None:
         if self._progress is None:
-            self._pipe.send(self._take_progress)
+            self._send(self._take_progress)
         self._progress = facts
 
     def _take_progress(self) -> bytes:
@@ -141,12 +145,13 @@ class ConcurrentHandler:
         self._root = root
         self._loop = asyncio.get_running_loop()
         self._requests: dict[int, ConcurrentRequest] = {}
-        self._pipe = AsyncPipe(self._hear, _leave)
+        self._pipe = AsyncPipe(self._hear, self._heard, _leave)
 
     async def serve(self, end: socket.socket) -> None:
         """Never returns: the process ends with its pipe."""
         await self._loop.create_connection(lambda: self._pipe, sock=end)
         self._pipe.send(pack(Kind.READY, 0))
+        self._pipe.flush()
         await self._loop.create_future()
 
     def _hear(self, kind: int, number: int, body: bytes) -> None:
@@ -164,6 +169,10 @@ class ConcurrentHandler:
             known.credit(COUNT.unpack(body)[0])
         elif kind == Kind.FILE:
             known.answer(json.loads(body))
+
+    def _heard(self) -> None:
+        """A flush that comes right after the first steps of new tasks saves many a turn of the loop."""
+        self._pipe.flush_soon()
 
     async def _run(self, number: int, current: ConcurrentRequest) -> None:
         running = current.running

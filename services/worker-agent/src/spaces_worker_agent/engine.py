@@ -74,7 +74,7 @@ class Engine:
         watcher: Watcher,
     ) -> None:
         self.spool = spool
-        self.wake = asyncio.Event()  # there may be something to send
+        self.say: Callable[[], None] = lambda: None  # takes what is outgoing and sends it
         self.settled = asyncio.Event()  # set whenever an attempt ends
         self.draining = False
         self.redact: Callable[[str], str] = lambda text: text
@@ -85,7 +85,7 @@ class Engine:
         self.pool = Pool(slots, command, self, work_root)
         self._jobs: dict[Key, Started] = {}
         self._endings: set[asyncio.Task[None]] = set()
-        self._writing = False
+        self._killed = False
 
     async def start(self) -> None:
         """Reads the spool and loads the handlers. Raises SpoolUnusable or HandlerBroken."""
@@ -102,6 +102,7 @@ class Engine:
 
     async def kill(self) -> None:
         """Ends handlers now; what they did is lost unless it is in the spool."""
+        self._killed = True
         await self._end_tasks()
         await self.pool.kill()
         self.spool.close()
@@ -120,15 +121,20 @@ class Engine:
         credit = self.session.chunks_acked(key, n, time.monotonic())
         if credit is not None:
             self.pool.credit(key, credit)
-        self.wake.set()
 
     def apply(self, effects: Effects) -> None:
         """Carries out what the session wants."""
         self._apply(effects)
 
+    def turn_over(self) -> None:
+        """Called after everything that happened at one time: files and sockets are written once for all of it."""
+        self.pool.flush()
+        if self.spool.has_results:
+            self.spool.write()
+        self.say()
+
     def outgoing(self) -> list[Outgoing]:
         """What to say now. Results among it are in the journal."""
-        self.spool.write()
         return self.session.take(time.monotonic())
 
     def drain(self) -> None:
@@ -142,7 +148,9 @@ class Engine:
             self._jobs[key].ends_at = float("inf")
             problem = Problem(code=Code.TIMEOUT, message="Time was up before the handler was done.")
             self._apply(self.session.expire(key, problem))
+        self.spool.write()
         self.spool.retry(self._finished, now)
+        self.turn_over()
 
     # What handlers tell (PoolUser)
 
@@ -153,17 +161,17 @@ class Engine:
     def chunks(self, key: Key, data: list[str]) -> None:
         self.session.chunks(key, data)
         self._watcher.chunks(key, len(data))
-        self.wake.set()
 
     def progress(self, key: Key, percent: float | None, message: str | None) -> None:
         self.session.progress(key, percent, message)
         self._watcher.progress(key, percent, message)
-        self.wake.set()
 
     async def fetch(self, job: Job, index: int) -> Path:
         return await self._transfers.fetch(job.files[index], self.pool.work_dir(job) / "input")
 
     def ended(self, job: Job, ending: Ending) -> None:
+        if self._killed:
+            return  # it is given up, not failed: it will be run again
         stopping = self.session.stop_reason(job.key) is not None
         if (ending.files and not stopping) or ending.work_dir:
             task = asyncio.create_task(self._end_with_files(job, ending, stopping))
@@ -200,15 +208,6 @@ class Engine:
                 self._jobs[effect.key].ends_at = float("inf")
                 self.pool.stop(effect.key)
         self.spool.settle(self._finished.fresh)
-        if not self._writing:
-            self._writing = True
-            asyncio.get_running_loop().call_soon(self._write_spool)
-        self.wake.set()
-
-    def _write_spool(self) -> None:
-        """Also while nothing can be sent."""
-        self._writing = False
-        self.spool.write()
 
     async def _end_with_files(self, job: Job, ending: Ending, stopping: bool) -> None:
         given: list[FileRef] = []
@@ -222,6 +221,7 @@ class Engine:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, self.pool.work_dir(job))
         self._finish(job, ending, tuple(given))
+        self.turn_over()
 
     def _finish(self, job: Job, ending: Ending, files: tuple[FileRef, ...]) -> None:
         known = self._jobs.pop(job.key)

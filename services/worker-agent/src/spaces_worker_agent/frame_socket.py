@@ -1,13 +1,13 @@
 """A WebSocket that hands over all frames of one read together, and writes all frames of one turn together."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 
 
 class ConformantProtocol(ClientProtocol):
@@ -30,17 +30,31 @@ class FrameSocket(ClientConnection):
         self._pieces: list[bytes] = []  # of a message that comes in several frames
         self._is_text = True  # what the message is that arrives now
         self._refusing: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._heard: Callable[[list[bytes]], None] | None = None
 
-    async def frames(self) -> list[bytes]:
-        """The messages that arrived, at least one. Raises ConnectionClosed after the last."""
-        while not self._arrived:
-            if self.connection_lost_waiter.done():
-                raise self.protocol.close_exc
-            self._waiter = self.loop.create_future()
-            await self._waiter
-        arrived, self._arrived = self._arrived, []
-        return arrived
+    async def listen(self, heard: Callable[[list[bytes]], None]) -> None:
+        """Calls `heard` with the messages of each read, until the connection ends. Raises ConnectionClosed."""
+        self._heard = heard
+        self._hand_over()
+        await asyncio.shield(self.connection_lost_waiter)
+        raise self.protocol.close_exc
+
+    def ignore(self) -> None:
+        """Hands nothing over any more."""
+        self._heard = None
+
+    def put(self, texts: Iterable[str]) -> bool:
+        """Sends messages in order, in one write; False when there should be no more before `send_frames` returns.
+
+        Once the connection is ending they are lost, which `listen` tells.
+        """
+        protocol = self.protocol
+        if protocol.state is not State.OPEN:
+            return True
+        for text in texts:
+            protocol.send_text(text.encode())
+        self.transport.write(b"".join(protocol.data_to_send()))
+        return not self.paused
 
     async def send_frames(self, texts: Iterable[str]) -> None:
         """Sends messages in order, in one write. Raises ConnectionClosed."""
@@ -48,6 +62,11 @@ class FrameSocket(ClientConnection):
             for text in texts:
                 self.protocol.send_text(text.encode())
             self.protocol.writes = [b"".join(self.protocol.writes)]
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        super().data_received(data)
+        self._hand_over()
 
     def process_event(self, event: Event) -> None:
         """Called by the library for each frame."""
@@ -77,13 +96,8 @@ class FrameSocket(ClientConnection):
                 self._refusing = self.loop.create_task(closing)
                 return
         self._arrived.append(message)
-        self._wake()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop."""
-        super().connection_lost(exc)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _hand_over(self) -> None:
+        if self._arrived and self._heard is not None:
+            arrived, self._arrived = self._arrived, []
+            self._heard(arrived)

@@ -69,7 +69,13 @@ def load_method(found: Callable[..., Any]) -> Callable[[], Any] | None:
 
 
 def is_async(handler: Callable[..., Any]) -> bool:
-    """Whether it is an async function or async generator, so that one process can run many at a time."""
+    """Whether one process can run many of its requests at a time.
+
+    True for an async function or generator; a class or function may say otherwise with an attribute `concurrent`.
+    """
+    said = getattr(getattr(handler, "__self__", handler), "concurrent", None)
+    if isinstance(said, bool):
+        return said
     call = getattr(handler, "__call__", None)  # noqa: B004  # an object may have an async one
     return any(
         inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -4,7 +4,7 @@ What comes in are jobs and the frames of the worker socket, whichever way they t
 values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,12 +74,22 @@ class Link(Protocol):
         """Connects and asks for the spaces; the verdicts are received. Raises LinkDown or Leave."""
         ...
 
-    async def receive(self) -> Sequence[Incoming]:
-        """What was said to this agent, as soon as there is something. Raises LinkDown."""
+    async def listen(self, hear: Callable[[Sequence[Incoming]], None]) -> None:
+        """Hands over what is said to this agent, as it comes, until the connection ends.
+
+        Raises LinkDown, or what `hear` raised.
+        """
         ...
 
-    async def send(self, items: Sequence[Outgoing]) -> None:
-        """Sends in order; returns when there is room for more. Raises LinkDown."""
+    def send(self, items: Sequence[Outgoing]) -> bool:
+        """Sends in order; False when `room` should be awaited before the next.
+
+        Once the connection has broken, which `listen` tells, everything is lost.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Returns when there is room for more. Raises LinkDown."""
         ...
 
     async def beat(self, running: int) -> None:

@@ -94,6 +94,7 @@ class NatsLink:
         self._by_space: dict[str, Line] = {}
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue()
         self._stored: dict[Key, StoredChunks] = {}
+        self._unflushed: dict[str, Line] = {}  # by ref
 
     async def open(self, introduction: Introduction) -> None:
         """Connects and attaches each space. Raises LinkDown or Leave."""
@@ -110,25 +111,30 @@ class NatsLink:
                 await self._listen(line, known)
             await self._attach(line, introduction)
 
-    async def receive(self) -> Sequence[Incoming]:
-        arrived = [await self._inbox.get()]
-        while not self._inbox.empty():
-            arrived.append(self._inbox.get_nowait())
-        return arrived
+    async def listen(self, hear: Callable[[Sequence[Incoming]], None]) -> None:
+        while True:
+            arrived = [await self._inbox.get()]
+            while not self._inbox.empty():
+                arrived.append(self._inbox.get_nowait())
+            hear(arrived)
 
-    async def send(self, items: Sequence[Outgoing]) -> None:
-        """Sends in order; returns when the server has all of it."""
+    def send(self, items: Sequence[Outgoing]) -> bool:
+        """There is room again when the server has all of it."""
         for item in items:
             line = self._by_space.get(item.space_id)
             if line is None:
                 continue  # its connection ended meanwhile; it is said again after the next one
+            self._unflushed[line.ref] = line
             try:
                 self._send_one(line, item)
-            except UnavailableError as error:
-                raise LinkDown(error.problem.message) from None
-        for line in {item.space_id: self._by_space.get(item.space_id) for item in items}.values():
-            if line is not None:
-                await self._flush(line)
+            except UnavailableError:
+                return False  # `room` says why
+        return False
+
+    async def room(self) -> None:
+        lines, self._unflushed = self._unflushed, {}
+        for line in lines.values():
+            await self._flush(line)
 
     async def beat(self, running: int) -> None:
         for line in self._by_space.values():
@@ -159,6 +165,7 @@ class NatsLink:
         self._lines.clear()
         self._by_space.clear()
         self._stored.clear()
+        self._unflushed.clear()
         for line in lines:
             await line.bus.stop()
 

@@ -35,6 +35,7 @@ class PoolUser(Protocol):
     def progress(self, key: Key, percent: float | None, message: str | None) -> None: ...
     async def fetch(self, job: Job, index: int) -> Path: ...
     def ended(self, job: Job, ending: Ending) -> None: ...
+    def turn_over(self) -> None: ...
 
 
 class Pool:
@@ -55,6 +56,7 @@ class Pool:
         self._free: deque[HandlerProcess] = deque()  # and some that are not usable any more
         self._waiting: deque[tuple[Job, float]] = deque()  # with the time it came
         self._where: dict[Key, HandlerProcess] = {}
+        self._told: dict[HandlerProcess, None] = {}  # and not handed over yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._up: asyncio.Future[None] | None = None
         self._closing = asyncio.Event()
@@ -79,6 +81,7 @@ class Pool:
         process = self._where.get(key)
         if process is not None:
             process.stop(key)
+            self._told[process] = None
             return
         for entry in self._waiting:
             if entry[0].key == key:
@@ -91,6 +94,13 @@ class Pool:
         process = self._where.get(key)
         if process is not None:
             process.credit(key, n)
+            self._told[process] = None
+
+    def flush(self) -> None:
+        """Hands over what the processes were told since the last time, a write for each."""
+        for process in self._told:
+            process.flush()
+        self._told.clear()
 
     async def close(self) -> None:
         """Ends the handlers; none may be busy."""
@@ -148,6 +158,9 @@ class Pool:
         if self._waiting:
             self._dispatch()
 
+    def heard(self) -> None:
+        self._user.turn_over()
+
     # Inside
 
     def _offer(self, process: HandlerProcess) -> None:
@@ -164,6 +177,7 @@ class Pool:
             job, came_at = self._waiting.popleft()
             self._where[job.key] = process
             self._user.started(job)
+            self._told[process] = None
             process.give(job, max(0.0, job.remaining_s - (time.monotonic() - came_at)))
             if process.load < self._capacity:
                 self._offer(process)
@@ -222,3 +236,4 @@ class Pool:
         for job, _ in waiting:
             message = f"The handler could not be started again: {broken.message}"
             self._user.ended(job, Ending(code=Code.HANDLER_CRASHED, message=message))
+        self._user.turn_over()

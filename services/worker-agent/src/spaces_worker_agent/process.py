@@ -57,6 +57,8 @@ class ProcessUser(Protocol):
     def progress(self, key: Key, percent: float | None, message: str | None) -> None: ...
     async def fetch(self, job: Job, index: int) -> Path: ...
     def ended(self, process: "HandlerProcess", job: Job, ending: Ending) -> None: ...
+    def heard(self) -> None:
+        """Everything was told that happened at one time."""
 
 
 @dataclass(eq=False, slots=True)
@@ -134,6 +136,11 @@ class HandlerProcess:
         if run is not None:
             self._tell(Kind.CREDIT, run, COUNT.pack(n))
 
+    def flush(self) -> None:
+        """Hands over what the process was told."""
+        if self._pipe is not None:
+            self._pipe.flush()
+
     def kill(self) -> None:
         """Ends the process and all it started, now and for good."""
         self._closing = True
@@ -172,6 +179,7 @@ class HandlerProcess:
             message = f"The handler process {text}."
             made = self.work_dir(run.job).exists()
             self._end(run, Ending(code=Code.HANDLER_CRASHED, message=message, work_dir=made))
+        self._user.heard()
         if self._broken is None and not self._ready and not self._closing:
             return Broken("load", f"The handler process {text} while it loaded.")
         return self._broken
@@ -209,7 +217,7 @@ class HandlerProcess:
         for output, name in zip(self._outputs, ("stdout", "stderr"), strict=True):
             await output.log(self.place, name)
         ours.setblocking(False)
-        pipe = AsyncPipe(self._hear, self._ended.set)
+        pipe = AsyncPipe(self._hear, self._user.heard, self._ended.set)
         await asyncio.get_running_loop().create_connection(lambda: pipe, sock=ours)
         self._pipe = pipe
 
@@ -324,6 +332,7 @@ class HandlerProcess:
             facts = {"path": str(path)}
         if run.number in self._runs and self._pipe is not None:
             self._pipe.send(pack_json(Kind.FILE, run.number, facts))
+            self._pipe.flush()
 
     def _find(self, key: Key) -> Run | None:
         number = self._numbers.get(key)

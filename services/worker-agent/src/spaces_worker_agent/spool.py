@@ -72,6 +72,7 @@ class Spool:
         self._compact_at = COMPACT_BYTES
         self._live: dict[Key, Result] = {}
         self._lines: list[bytes] = []  # noted, not written
+        self.has_results = False  # among them; what else there is may wait
         self._unsynced: set[Key] = set()  # results that are not on the disk for certain
         self._dirty = asyncio.Event()
 
@@ -140,6 +141,7 @@ class Spool:
         self._live[result.key] = result
         self._lines.append(result_line(result))
         self._unsynced.add(result.key)
+        self.has_results = True
 
     def settle(self, fresh: list[tuple[Key, Why]]) -> None:
         """Notes attempts that are over; their results are not needed any more."""
@@ -159,6 +161,7 @@ class Spool:
             return
         lines = b"".join(self._lines)
         self._lines.clear()
+        self.has_results = False
         try:
             written = os.write(self._fd, lines)
             if written < len(lines):
@@ -250,6 +253,7 @@ class Spool:
         self._fd, self._size = fd, len(body)
         self._compact_at = max(COMPACT_BYTES, 2 * len(body))
         self._lines.clear()
+        self.has_results = False
         self._unsynced.clear()
 
 

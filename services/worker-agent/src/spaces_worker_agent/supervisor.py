@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -57,6 +57,7 @@ class Supervisor:
         self._drain = asyncio.Event()
         self._stop = asyncio.Event()
         self._registered = asyncio.Event()
+        self._full = asyncio.Event()  # the link has no room
         self._rejoin: Retry | None = None
         self._rejoin_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -80,6 +81,7 @@ class Supervisor:
 
     async def run(self) -> Leave:
         """Serves until there is a reason to leave, which is returned."""
+        self._engine.say = self._say
         work = [
             asyncio.create_task(self._serve(), name="serve"),
             asyncio.create_task(self._stopped(), name="stopped"),
@@ -89,12 +91,15 @@ class Supervisor:
         try:
             await _first(work)
         except Leave as leave:
+            self._registered.clear()  # from here on nothing is sent
             if self._session.running:
                 await self._engine.kill()
             else:
                 await self._engine.close()
             return leave
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             await self._link.close()
         raise AssertionError("the work of the supervisor never ends by itself")
 
@@ -120,6 +125,7 @@ class Supervisor:
 
     def _after_cut(self, down: LinkDown, opened_at: float) -> None:
         self._session.disconnected()
+        self._registered.clear()
         if isinstance(down, LinkUnusable) and not self._members.served_before:
             raise Leave(down.exit_code, str(down))
         if self._members.serving and time.monotonic() - opened_at > STEADY_S:
@@ -147,6 +153,7 @@ class Supervisor:
         """One connection, from opening to its end. Raises LinkDown or Leave."""
         self._members.begin()
         self._registered.clear()
+        self._full.clear()
         introduction = self._introduce(tuple(self._members.wanted))
         if self._members.served_before:
             # Whoever took the place meanwhile was told to; the own ghost gives way without it.
@@ -157,9 +164,12 @@ class Supervisor:
         await _first([asyncio.create_task(task) for task in tasks])
 
     async def _read(self) -> None:
-        while True:
-            for frame in await self._link.receive():
-                self._hear(frame)
+        await self._link.listen(self._hear_all)
+
+    def _hear_all(self, frames: Sequence[Incoming]) -> None:
+        for frame in frames:
+            self._hear(frame)
+        self._engine.turn_over()
 
     def _hear(self, frame: Incoming) -> None:
         if isinstance(frame, Job):
@@ -230,22 +240,23 @@ class Supervisor:
         self._rejoin = retry
         self._rejoin_at = time.monotonic() + retry.after_s
 
+    def _say(self) -> None:
+        """Sends what is outgoing; called by the engine whenever there may be something."""
+        if not self._registered.is_set() or self._full.is_set():
+            return
+        items = self._engine.outgoing()
+        if items and not self._link.send(items):
+            self._full.set()
+        else:
+            self._ring_at(self._session.next_due())
+
     async def _write(self) -> None:
-        await self._registered.wait()
-        wake = self._engine.wake
-        try:
-            while True:
-                wake.clear()
-                items = self._engine.outgoing()
-                if items:
-                    await self._link.send(items)
-                else:
-                    self._ring_at(self._session.next_due())
-                    await wake.wait()
-        finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
+        """Goes on when there is room again."""
+        while True:
+            await self._full.wait()
+            await self._link.room()
+            self._full.clear()
+            self._say()
 
     def _ring_at(self, due: float | None) -> None:
         """Wakes the writer then. An alarm that rings too early does no harm, so it is only ever made earlier."""
@@ -259,7 +270,7 @@ class Supervisor:
 
     def _ring(self) -> None:
         self._alarm = None
-        self._engine.wake.set()
+        self._engine.turn_over()
 
     async def _beat(self) -> None:
         while True:

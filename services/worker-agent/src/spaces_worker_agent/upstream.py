@@ -40,6 +40,8 @@ def check_url(url: str) -> str:
 class Model:
     """Turns a request into a chat completion; text comes back as chunks."""
 
+    concurrent = True  # whatever `handle` returns is awaited
+
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._base = check_url(environ[URL])
         self._model = environ.get(MODEL) or ""
@@ -48,6 +50,7 @@ class Model:
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the request's own deadline rules
+            limits=httpx2.Limits(max_connections=None),  # the slots are the limit
             trust_env=False,  # it runs on this host: no proxy in between
         )
 

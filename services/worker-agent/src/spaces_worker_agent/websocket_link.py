@@ -5,7 +5,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from websockets.asyncio.client import connect
@@ -79,33 +79,36 @@ class WebSocketLink:
             ).encode()
         )
 
-    async def receive(self) -> Sequence[Incoming]:
-        """The next frames that are not pings or pongs. Frames of unknown types are skipped."""
-        while True:
-            try:
-                texts = await self._open_socket().frames()
-            except ConnectionClosed as closed:
-                raise _closed(closed) from None
-            self._heard_at = time.monotonic()
-            frames: list[Incoming] = []
-            for text in texts:
-                try:
-                    frame = read_to_worker(text)
-                except FrameError as error:
-                    log.warning("frame_not_understood", problem=error.problem.message)
-                    continue
-                if isinstance(frame, InferenceRequest):
-                    frames.append(job_of(frame, text))
-                elif isinstance(frame, Ping):
-                    await self._say(Pong(id=frame.id).encode())
-                elif not isinstance(frame, Pong):
-                    frames.append(frame)
-            if frames:
-                return frames
+    async def listen(self, hear: Callable[[Sequence[Incoming]], None]) -> None:
+        """Pings are answered here. Frames of unknown types are skipped."""
+        socket = self._open_socket()
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def send(self, items: Sequence[Outgoing]) -> None:
-        """Sends in order; waits while the socket's buffer is full."""
-        await self._say(*map(encode, items))
+        def heard(texts: list[bytes]) -> None:
+            try:
+                hear(self._read(socket, texts))
+            # Whatever it is: it ends the connection, and whoever listens hears of it.
+            except Exception as error:
+                socket.ignore()
+                failed.set_exception(error)
+
+        listening = asyncio.ensure_future(socket.listen(heard))
+        try:
+            await asyncio.wait([listening, failed], return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+            await listening
+        except ConnectionClosed as closed:
+            raise _closed(closed) from None
+        finally:
+            socket.ignore()
+            listening.cancel()
+
+    def send(self, items: Sequence[Outgoing]) -> bool:
+        return self._socket is None or self._socket.put(map(encode, items))
+
+    async def room(self) -> None:
+        await self._say()
 
     async def beat(self, running: int) -> None:
         self._pings += 1
@@ -177,6 +180,23 @@ class WebSocketLink:
             )
         detail = f": {problem.message or problem.code}" if problem else ""
         return LinkDown(f"the gateway answers with HTTP {status}{detail}")
+
+    def _read(self, socket: FrameSocket, texts: list[bytes]) -> list[Incoming]:
+        self._heard_at = time.monotonic()
+        frames: list[Incoming] = []
+        for text in texts:
+            try:
+                frame = read_to_worker(text)
+            except FrameError as error:
+                log.warning("frame_not_understood", problem=error.problem.message)
+                continue
+            if isinstance(frame, InferenceRequest):
+                frames.append(job_of(frame, text))
+            elif isinstance(frame, Ping):
+                socket.put([Pong(id=frame.id).encode()])
+            elif not isinstance(frame, Pong):
+                frames.append(frame)
+        return frames
 
     async def _say(self, *texts: str) -> None:
         try:
