@@ -16,7 +16,7 @@ from spaces_contracts.spaces import SpaceEvent
 from spaces_gateway.sockets.stream_merge import Chunk, Ended, Output, Progress, Reset
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """One frame for a watcher: its type, the position it brings a resuming watcher to, and its text."""
 
