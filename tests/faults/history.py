@@ -74,6 +74,8 @@ class Inflicted:
     handler_kills: int = 0  # each may fail the one request that it ran
     worker_kills: Counter[str] = field(default_factory=Counter)  # by space: its work starts again
     stream_losses: int = 0  # times at which NATS was down or lost its data
+    # When PostgreSQL's clock stepped forward by more than requests may wait, on the steady clock.
+    clock_leaps_s: list[float] = field(default_factory=list)
 
 
 @dataclass

@@ -134,6 +134,17 @@ def test_requests_under_way_at_the_same_time_may_start_in_any_order() -> None:
     assert check(replace(evidence, executions=late)).fifo == []
 
 
+def test_order_is_not_judged_while_a_leap_of_the_clock_is_unseen_and_is_judged_after_it() -> None:
+    evidence = healthy(9)
+    executions = list(evidence.executions)
+    executions[7] = replace(executions[7], began_s=executions[2].began_s - 0.1)
+    overtaken = replace(evidence, executions=executions)
+    assert check(overtaken).fifo
+    for leap_s, excused in ((6.0, True), (7.5, True), (2.0, False), (9.0, False)):
+        leapt = replace(overtaken, inflicted=Inflicted(clock_leaps_s=[leap_s]))
+        assert (check(leapt).fifo == []) == excused, leap_s
+
+
 def run_again(evidence: Evidence, number: int, ended: str | None) -> Evidence:
     """One request ran twice, and the connection of its first attempt ended so."""
     request_id = f"r{number}"
