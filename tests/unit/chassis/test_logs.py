@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -58,6 +59,15 @@ def test_a_librarys_log_looks_the_same(capsys: pytest.CaptureFixture[str]) -> No
     logging.getLogger("uvicorn.error").warning("port %d", 80)
     (line,) = lines(capsys)
     assert (line["event"], line["level"], line["service"]) == ("port 80", "warning", "gateway")
+
+
+@pytest.mark.parametrize(("level", "told"), [("INFO", 0), ("DEBUG", 1)])
+def test_the_http_server_tells_of_no_socket_unless_asked_to(
+    capsys: pytest.CaptureFixture[str], level: Literal["INFO", "DEBUG"], told: int
+) -> None:
+    configure_logs(LogSettings(log_format="json", log_level=level), "gateway")
+    logging.getLogger("uvicorn.error").info("connection open")
+    assert len(lines(capsys)) == told
 
 
 def test_an_errors_traceback_is_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:

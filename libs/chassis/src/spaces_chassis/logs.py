@@ -49,9 +49,9 @@ def configure_logs(settings: "LogSettings", service: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # A server that ran in this process before may have left its own level.
+    # A server that ran in this process before may have left its own level. At INFO it tells of every socket twice.
     for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+        logging.getLogger(name).setLevel(level if level < logging.INFO else logging.WARNING)
 
 
 def _render(human: bool) -> list[Processor]:
