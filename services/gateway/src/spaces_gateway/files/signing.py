@@ -33,7 +33,7 @@ class FileLinks:
     """Makes and checks signed paths on the gateway's origin. All gateways share the key."""
 
     def __init__(self, key: bytes, clock: Clock) -> None:
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each address: half the price
         self._clock = clock
 
     def input_refs(
@@ -74,7 +74,9 @@ class FileLinks:
     def sign(self, purpose: Purpose, subject: str, request_id: str, expires: int) -> str:
         """HMAC-SHA256 in hex over everything that the address says."""
         text = "\n".join(("spaces-file-1", purpose, subject, request_id, str(expires)))
-        return hmac.digest(self._key, text.encode(), "sha256").hex()
+        code = self._keyed.copy()
+        code.update(text.encode())
+        return code.hexdigest()
 
     def expiry(self, lifetime_s: float) -> int:
         """Unix seconds."""
