@@ -33,7 +33,7 @@ class FileLinks:
     """Makes and checks signed paths on the gateway's origin. All gateways share the key."""
 
     def __init__(self, key: bytes, clock: Clock) -> None:
-        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each address: half the price
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied, which costs less than keying anew
         self._clock = clock
 
     def input_refs(
