@@ -62,7 +62,8 @@ def _run_one(kinds: Sequence[Kind], count: int, seed: int, path: Path) -> None:
         f"seed {seed}: {len(done.windows)} faults, {done.findings.accepted} accepted,"
         f" longest stall {done.findings.longest_stall_s:.1f} s,"
         f" {done.findings.duplicate_executions} executions again,"
-        f" {done.findings.unrecovered} streams told as a whole,"
+        f" {done.findings.streams_read} streams with {done.findings.resumes} resumes,"
+        f" {done.findings.unrecovered} of them told as a whole,"
         f" {len(done.findings.violations())} violations",
         flush=True,
     )
@@ -72,6 +73,8 @@ def _shard(done: Round, skipped: Sequence[Report]) -> dict[str, Any]:
     return {
         "seed": done.seed,
         "violations": done.findings.violations(),
+        "streams": done.findings.streams_read,
+        "resumes": done.findings.resumes,
         "unrecovered": done.findings.unrecovered,
         "windows": [dataclasses.asdict(window) for window in done.windows],
         "reports": [dataclasses.asdict(report) for report in (*done.reports, *skipped)],

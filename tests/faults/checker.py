@@ -61,6 +61,8 @@ class Findings:
     streams: list[str] = field(default_factory=list)
     stalled: list[str] = field(default_factory=list)
     duplicate_executions: int = 0
+    streams_read: int = 0
+    resumes: int = 0  # of streams, after a lost socket
     unrecovered: int = 0  # streams that a client got whole, but not chunk by chunk
     longest_stall_s: float = 0.0
 
@@ -88,6 +90,8 @@ def check(evidence: Evidence) -> Findings:
     again = reruns.judge(evidence.executions, evidence.owners, evidence.inflicted)
     findings.duplicate_executions, findings.reruns = again.count, again.violations
     findings.streams, findings.unrecovered = streams.judge(evidence.readings, evidence.inflicted)
+    findings.streams_read = len(evidence.readings)
+    findings.resumes = sum(reading.resumes for reading in evidence.readings)
     stalls = progress.stalls(evidence.submissions, evidence.executions, evidence.ended_s)
     findings.longest_stall_s = max((stall.seconds for stall in stalls), default=0.0)
     findings.stalled = progress.too_long(stalls, evidence.windows)
