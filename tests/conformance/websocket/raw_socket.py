@@ -64,15 +64,16 @@ class Heard:
 class RawSocket:
     """Connected and upgraded; blocking."""
 
-    def __init__(self, port: int, path: str, *, protocol: str | None = PROTOCOL) -> None:
+    def __init__(self, port: int, path: str, *, at_once: bool = False) -> None:
+        """`at_once`: each send is a packet of its own."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        offered = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, at_once)
         key = base64.b64encode(os.urandom(16)).decode()
         self.send(
             (
                 f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n{offered}"
-                "Sec-WebSocket-Version: 13\r\n\r\n"
+                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+                f"Sec-WebSocket-Protocol: {PROTOCOL}\r\nSec-WebSocket-Version: 13\r\n\r\n"
             ).encode()
         )
         head = b""
