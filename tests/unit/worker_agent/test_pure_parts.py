@@ -164,6 +164,13 @@ def test_an_agent_comes_back_within_its_lease_when_its_gateway_restarts() -> Non
     assert backoff.next_s() > EARLY_CAP_S
 
 
+def test_an_agent_comes_back_soon_after_any_outage_of_its_gateway() -> None:
+    backoff = Backoff(chance=lambda: 0.999)
+    waits = [backoff.next_s() for _ in range(100)]
+    assert max(waits) < LEASE_S
+    assert all(later <= 2.01 * wait for wait, later in zip(waits, waits[1:], strict=False))
+
+
 @pytest.mark.parametrize(
     ("given_", "socket", "origin"),
     [
