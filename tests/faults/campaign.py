@@ -60,7 +60,8 @@ def _run_one(kinds: Sequence[Kind], count: int, seed: int, path: Path) -> None:
     path.write_text(json.dumps(_shard(done, skips), indent=1), encoding="utf-8")
     print(
         f"seed {seed}: {len(done.windows)} faults, {done.findings.accepted} accepted,"
-        f" longest stall {done.findings.longest_stall_s:.1f} s,"
+        f" longest stall {done.findings.longest_stall_s:.1f} s"
+        f" ({done.findings.longest_outage_s:.1f} s with its fault),"
         f" {done.findings.duplicate_executions} executions again,"
         f" {done.findings.streams_read} streams with {done.findings.resumes} resumes,"
         f" {done.findings.unrecovered} of them told as a whole,"
@@ -132,6 +133,7 @@ def _added(one: Report, other: Report) -> Report:
     return Report(
         fault=one.fault,
         longest_stall_s=max(one.longest_stall_s, other.longest_stall_s),
+        longest_outage_s=max(one.longest_outage_s, other.longest_outage_s),
         skipped=one.skipped if not sums["count"] else None,
         **sums,
     )
@@ -141,7 +143,7 @@ def write_report(reports: Sequence[Report]) -> None:
     """Prints the table and writes build/reports/faults.json."""
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps([report.row() for report in reports], indent=1), encoding="utf-8")
-    head = ("count", "accepted", "lost", "dupl", "stuck", "fifo", "again", "stall s")
+    head = ("count", "accepted", "lost", "dupl", "stuck", "fifo", "again", "stall s", "with it")
     print(f"{'fault':<36}" + "".join(f"{name:>9}" for name in head))
     for one in reports:
         if one.skipped:
@@ -150,7 +152,7 @@ def write_report(reports: Sequence[Report]) -> None:
         counts = (one.count, one.accepted, one.lost, one.duplicated, one.stuck)
         rest = (one.fifo_violations, one.duplicate_executions)
         cells = "".join(f"{value:>9}" for value in (*counts, *rest))
-        print(f"{one.fault:<36}{cells}{one.longest_stall_s:>9.1f}")
+        print(f"{one.fault:<36}{cells}{one.longest_stall_s:>9.1f}{one.longest_outage_s:>9.1f}")
     done = [one for one in reports if not one.skipped]
     print(
         f"{sum(one.count for one in done)} faults of {len(done)} kinds,"

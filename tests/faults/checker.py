@@ -64,7 +64,8 @@ class Findings:
     streams_read: int = 0
     resumes: int = 0  # of streams, after a lost socket
     unrecovered: int = 0  # streams that a client got whole, but not chunk by chunk
-    longest_stall_s: float = 0.0
+    longest_stall_s: float = 0.0  # without the time in which a fault was on
+    longest_outage_s: float = 0.0  # with it
 
     def violations(self) -> list[str]:
         """All of them, worst first."""
@@ -93,7 +94,9 @@ def check(evidence: Evidence) -> Findings:
     findings.streams_read = len(evidence.readings)
     findings.resumes = sum(reading.resumes for reading in evidence.readings)
     stalls = progress.stalls(evidence.submissions, evidence.executions, evidence.ended_s)
-    findings.longest_stall_s = max((stall.seconds for stall in stalls), default=0.0)
+    own_s = [progress.without_faults_s(stall, evidence.windows) for stall in stalls]
+    findings.longest_stall_s = max(own_s, default=0.0)
+    findings.longest_outage_s = max((stall.seconds for stall in stalls), default=0.0)
     findings.stalled = progress.too_long(stalls, evidence.windows)
     return findings
 

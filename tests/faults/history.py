@@ -98,9 +98,10 @@ class Report:
     lost: int
     duplicated: int
     stuck: int
-    longest_stall_s: float
+    longest_stall_s: float  # without the time in which the fault was on
     fifo_violations: int = 0
     duplicate_executions: int = 0
+    longest_outage_s: float = 0.0  # with it
     skipped: str | None = None  # why it could not be inflicted here
 
     def row(self) -> dict[str, str | int | float]:
@@ -113,6 +114,7 @@ class Report:
             "duplicated": self.duplicated,
             "stuck": self.stuck,
             "longest_stall_s": round(self.longest_stall_s, 3),
+            "longest_outage_s": round(self.longest_outage_s, 3),
             "fifo_violations": self.fifo_violations,
             "duplicate_executions": self.duplicate_executions,
         }

@@ -62,7 +62,7 @@ def too_long(stalls: Sequence[Stall], windows: Sequence[Window]) -> list[str]:
     """Stalls beyond the limit, in words; time in which a fault was on does not count."""
     told = []
     for stall in stalls:
-        own_s = stall.seconds - _covered_s(stall, windows)
+        own_s = without_faults_s(stall, windows)
         if own_s > STALL_LIMIT_S:
             told.append(
                 f"{stall.space}: no progress for {stall.seconds:.1f} s from {stall.began_s:.1f},"
@@ -71,10 +71,10 @@ def too_long(stalls: Sequence[Stall], windows: Sequence[Window]) -> list[str]:
     return told
 
 
-def _covered_s(stall: Stall, windows: Sequence[Window]) -> float:
-    """Faults come one after the other: their times do not overlap."""
+def without_faults_s(stall: Stall, windows: Sequence[Window]) -> float:
+    """How long nothing went on though no fault was on. Faults come one after the other: they do not overlap."""
     end_s = stall.began_s + stall.seconds
-    return sum(
+    return stall.seconds - sum(
         max(0.0, min(end_s, window.ended_s) - max(stall.began_s, window.began_s))
         for window in windows
     )

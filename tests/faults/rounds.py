@@ -14,7 +14,7 @@ from tests.faults.executions import Executions
 from tests.faults.history import Outcome, Ownership, Report, Submission, Window
 from tests.faults.kinds import Kind
 from tests.faults.load import LoadClient, Work
-from tests.faults.progress import stalls
+from tests.faults.progress import stalls, without_faults_s
 from tests.faults.readers import Readers
 from tests.faults.rig import Rig
 from tests.support.eventually import eventually
@@ -168,6 +168,9 @@ def by_fault(evidence: Evidence) -> list[Report]:
     for window, end_s in zip(evidence.windows, ends, strict=True):
         sent = [s for s in evidence.submissions if window.began_s <= s.sent_at < end_s]
         part = _judged_alone(evidence, sent, told)
+        ended = [
+            stall for stall in all_stalls if window.began_s <= stall.began_s + stall.seconds < end_s
+        ]
         rows.append(
             Report(
                 fault=window.fault,
@@ -177,13 +180,9 @@ def by_fault(evidence: Evidence) -> list[Report]:
                 duplicated=len(part.duplicated),
                 stuck=len(part.stuck),
                 longest_stall_s=max(
-                    (
-                        stall.seconds
-                        for stall in all_stalls
-                        if window.began_s <= stall.began_s + stall.seconds < end_s
-                    ),
-                    default=0.0,
+                    (without_faults_s(stall, evidence.windows) for stall in ended), default=0.0
                 ),
+                longest_outage_s=max((stall.seconds for stall in ended), default=0.0),
                 fifo_violations=len(part.fifo),
                 duplicate_executions=sum(window.began_s <= s < end_s for s in again),
             )

@@ -222,7 +222,10 @@ def test_a_stall_beyond_the_limit_is_a_violation() -> None:
 def test_the_time_of_a_fault_does_not_count_as_a_stall() -> None:
     evidence = idle_then_waiting(STALL_LIMIT_S + 5)
     enough = Window("cut", 95.0, 106.0)
-    assert check(replace(evidence, windows=[enough])).stalled == []
+    findings = check(replace(evidence, windows=[enough]))
+    assert findings.stalled == []
+    assert findings.longest_stall_s == STALL_LIMIT_S - 0.5
+    assert findings.longest_outage_s == STALL_LIMIT_S + 5
     before = Window("cut", 80.0, 99.0)
     assert check(replace(evidence, windows=[before])).stalled
     short = Window("cut", 100.0, 103.0)

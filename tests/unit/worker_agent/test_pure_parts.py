@@ -4,6 +4,7 @@ import json
 import random
 import signal
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -168,7 +169,7 @@ def test_an_agent_comes_back_soon_after_any_outage_of_its_gateway() -> None:
     backoff = Backoff(chance=lambda: 0.999)
     waits = [backoff.next_s() for _ in range(100)]
     assert max(waits) < LEASE_S
-    assert all(later <= 2.01 * wait for wait, later in zip(waits, waits[1:], strict=False))
+    assert all(later <= 2.01 * wait for wait, later in pairwise(waits))
 
 
 @pytest.mark.parametrize(
