@@ -16,6 +16,8 @@ from tests.conformance.websocket.live_gateway import CLIENT, WORKER, LiveGateway
 from tests.conformance.websocket.log_check import MOST_BYTES
 from tests.conformance.websocket.raw_socket import TEXT, frame
 
+# The neighbour's thread makes its masks from `random` while frames are drawn.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 _SHORT, _SHARD, _SHARDS = 1_000, 5_000, 10
 _LOOK_EACH = 200
 _SIGN_IN_EACH = 20  # a sign-in costs a transaction
