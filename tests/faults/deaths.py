@@ -241,15 +241,16 @@ def main() -> int:
     """Runs what is missing in shards, sums up, and fails when a limit was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=120, help="how many in all")
-    parser.add_argument("--at-once", type=int, default=20, help="how many in one platform")
+    parser.add_argument("--at-once", type=int, default=12, help="how many in one platform")
+    parser.add_argument("--shards", type=int, default=None, help="at most so many now")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fresh", action="store_true", help="forget earlier shards")
     arguments = parser.parse_args()
     SHARDS.mkdir(parents=True, exist_ok=True)
     for old in SHARDS.glob("*.json") if arguments.fresh else ():
         old.unlink()
-    seed = arguments.seed
-    while len(deaths := _all_deaths()) < arguments.workers:
+    seed, left = arguments.seed, arguments.shards
+    while len(deaths := _all_deaths()) < arguments.workers and left != 0:
         count = min(arguments.at_once, arguments.workers - len(deaths))
         path = SHARDS / f"{seed}.json"
         if not path.exists():
@@ -257,7 +258,9 @@ def main() -> int:
                 done = asyncio.run(Batch(rig, count, seed).run())
             path.write_text(json.dumps([asdict(death) for death in done]), encoding="utf-8")
             print(json.dumps(_row(f"shard {seed}", done)), flush=True)
+            left = None if left is None else left - 1
         seed += 1
+    deaths = _all_deaths()
     report = summary(deaths)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1), encoding="utf-8")
