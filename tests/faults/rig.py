@@ -90,16 +90,25 @@ def running_rig(*, disks: bool = True) -> Iterator[Rig]:
                 before_start=lambda processes, folder: build.prepare(processes, folder, proxies),
             )
         )
-        namespace = None
-        if (why := no_namespaces()) is None:
-            namespace = NetworkNamespace()
+        namespace = _namespace(build.missing)
+        if namespace is not None:
             stack.callback(namespace.close)
-        else:
-            build.missing["namespace"] = why
         rig = Rig(platform, proxies, build.dials, build.disks, namespace, missing=build.missing)
         rig.postgres_admin_url = build.postgres_admin_url
         rig._to_gateway("client")
         yield rig
+
+
+def _namespace(missing: dict[str, str]) -> NetworkNamespace | None:
+    """None, with the reason noted, where root alone is not enough: in most containers."""
+    why = no_namespaces()
+    if why is None:
+        try:
+            return NetworkNamespace()
+        except OSError as error:
+            why = f"no network namespace: {error}"
+    missing["namespace"] = why
+    return None
 
 
 def _leave(_number: int, _frame: object) -> None:
