@@ -752,7 +752,7 @@ CREATE FUNCTION scheduler.problem(p_code text, p_message text) RETURNS bytea
 $$;
 
 CREATE FUNCTION scheduler.queue_position(p_space_id text, p_priority integer, p_seq bigint) RETURNS integer
-    LANGUAGE sql
+    LANGUAGE sql STABLE
     AS $$
     SELECT count(*)::int FROM scheduler.request r
     WHERE r.space_id = p_space_id AND r.state = 'queued'
@@ -1145,7 +1145,8 @@ BEGIN
                l.running + coalesce(c.running, 0) AS running, l.slots, l.mean_run_s
         FROM lane l LEFT JOIN change c USING (space_id)
     ), verdict AS (
-        SELECT j.nth::int, coalesce(j.known_id, j.request_id) AS request_id,
+        SELECT j.nth::int, CASE WHEN j.code IS NULL THEN coalesce(j.known_id, j.request_id)
+                                ELSE j.request_id END AS request_id,
                CASE WHEN j.code IS NOT NULL THEN j.code
                     WHEN j.known_id IS NOT NULL OR w.request_id IS NOT NULL THEN NULL
                     WHEN p.refused THEN 'queue_full'
@@ -1154,7 +1155,10 @@ BEGIN
                     WHEN p.connection_id IS NULL THEN 'queued' ELSE 'running' END AS state,
                CASE
                    WHEN j.known_state = 'queued'
-                       THEN scheduler.queue_position(j.known_space_id, j.known_priority, j.known_seq)
+                       THEN scheduler.queue_position(j.known_space_id, j.known_priority, j.known_seq) + (
+                           SELECT count(*)::int FROM placed o
+                           WHERE o.space_id = j.known_space_id AND o.priority > j.known_priority
+                             AND o.connection_id IS NULL AND NOT o.refused)
                    WHEN j.known_id IS NOT NULL OR p.connection_id IS NOT NULL THEN NULL
                    ELSE p.rank::int - j.open + CASE
                        WHEN j.priority > j.lowest
@@ -1239,8 +1243,7 @@ CREATE FUNCTION scheduler.truth(p_request_ids text[]) RETURNS TABLE(request_id t
     ) a ON a.released_at IS NOT DISTINCT FROM NULL::timestamptz
     LEFT JOIN scheduler.connection c ON c.connection_id = a.connection_id AND c.ended_at IS NULL
     CROSS JOIN LATERAL (
-        SELECT r.state = 'running' AND a.attempt IS NOT DISTINCT FROM r.attempt AND a.accepted_at IS NULL
-               AND r.cancel_requested_at IS NULL AS yes
+        SELECT r.state <> 'queued' AND a.attempt IS NOT DISTINCT FROM r.attempt AND a.accepted_at IS NULL AS yes
     ) send
 $$;
 

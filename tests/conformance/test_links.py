@@ -76,9 +76,9 @@ async def test_a_job_is_accepted_run_and_settled(peer: Peer, start_agent: StartA
     agent = await start_agent()
     visit = await peer.admitted()
     rid = await visit.job(payload={"prompt": "hi", "parameters": {"a": [1, "é"]}})
-    accepted = await visit.next("accepted")
-    assert (accepted["request_id"], accepted["attempt"]) == (rid, 1)
     result = await visit.result()
+    assert (result["request_id"], result["attempt"]) == (rid, 1)
+    assert visit.all("accepted") == [], "the result says it, and came at once"
     assert result["status"] == "succeeded"
     assert result["output"]["text"] == "hi!"
     assert result["output"]["parameters"] == {"a": [1, "é"]}

@@ -145,7 +145,7 @@ class LostJobsAreForgotten(WholeQueue):
 
 
 class LostJobsKeepTheirSlot(WholeQueue):
-    """As the product was when this check was written: see known.LOST_JOB_KEEPS_SLOT."""
+    """A job that was lost and then cancelled is not sent again, so nobody confirms its end."""
 
     sends_stopped_jobs = False
 

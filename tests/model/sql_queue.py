@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import asyncpg
 
 from spaces_contracts.requests import ResultOutcome
-from tests.model import known
 from tests.model.sql_rows import SNAPSHOT, differences
 from tests.model.tables import (
     Attached,
@@ -93,8 +92,6 @@ class SqlQueue(WholeQueue):
         answer = super().submit_many(new)
         rows = self._call(SUBMIT, *_submit_arguments(new))
         said = ["code", "state", "duplicate", "position"]
-        if known.POSITION_COUNTS_TWICE and len({one.priority for one in new}) > 1:
-            said.remove("position")
         # A refused request has no id that means anything.
         mine = [
             (v.request_id if v.code is None else None, *(getattr(v, name) for name in said))
@@ -240,10 +237,7 @@ class SqlQueue(WholeQueue):
         )
         theirs = {r["request_id"]: [r[name] for name in columns] for r in rows}
         for mine in answer:
-            said = theirs.pop(mine.request_id)
-            if mine.stop and known.LOST_JOB_KEEPS_SLOT:
-                said[4] = mine.send
-            self._same("truth", list(mine), said)
+            self._same("truth", list(mine), theirs.pop(mine.request_id))
         self._same("truth", {}, theirs)
         return answer
 

@@ -115,7 +115,7 @@ def test_a_death_without_silence_is_found(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_deadline_that_is_set_by_a_stepped_clock_is_found() -> None:
-    """The gap that is known: see known.UNSEEN_CLOCK_STEPS. With it mended, the rule gets a weight instead."""
+    """In the model nobody mends such times; the scheduler does (`mend_times`, tested on the real tables)."""
 
     def unseen(seed: int) -> list[Step]:
         return [

@@ -33,6 +33,8 @@ from spaces_contracts.requests import (
 )
 from spaces_contracts.spaces import SpaceEvent
 from spaces_scheduler.app import Scheduler
+from spaces_scheduler.intake_store import names_of
+from spaces_scheduler.rounds import rounds
 
 TENANT = "tenant000000000000000000aa"
 GATEWAY = "gateway00000000000000000aa"  # all workers are on one
@@ -110,8 +112,14 @@ class Lanes:
         await self.as_registry.execute("SELECT scheduler.connection_drain($1)", connection_id)
 
     async def submit_all(self, *requests: NewRequest) -> list[asyncpg.Record]:
-        """All rows of one call."""
-        return await self.as_scheduler.fetch(_SUBMIT, *submit_arguments(requests))
+        """All rows; one call, or more where a key comes twice, as the store does it."""
+        return [
+            row
+            for part in rounds(requests, names_of)
+            for row in await self.as_scheduler.fetch(
+                _SUBMIT, *submit_arguments([requests[nth] for nth in part])
+            )
+        ]
 
     async def submit(self, space_id: str, **fields: Any) -> str:
         """One accepted request."""
@@ -133,7 +141,13 @@ class Lanes:
         return str(rows[0]["verdict"])
 
     async def finish_all(self, *results: tuple[str, str, str, int, str]) -> list[asyncpg.Record]:
-        return await self.as_scheduler.fetch(_FINISH, *finish_arguments(results))
+        return [
+            row
+            for part in rounds(results, lambda result: [result[2]])
+            for row in await self.as_scheduler.fetch(
+                _FINISH, *finish_arguments([results[nth] for nth in part])
+            )
+        ]
 
     async def refuse(
         self, space_id: str, connection_id: str, request_id: str, attempt: int = 1

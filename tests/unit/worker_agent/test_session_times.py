@@ -23,6 +23,7 @@ from spaces_worker_agent.attempts import (
 )
 from spaces_worker_agent.finished import FinishedMemory
 from spaces_worker_agent.session import (
+    ACCEPT_AFTER_S,
     CHUNKS_AGAIN_S,
     PROGRESS_EVERY_S,
     REFUSE_AFTER_S,
@@ -65,7 +66,7 @@ def session(memory: FinishedMemory) -> Session:
     session = Session(memory, lambda: NOW)
     session.registered(SPACE, [], [], 0.0)
     assert session.job(a_job(), 0.0) == [Start(a_job())]
-    assert session.take(0.0) == [Accept(KEY, SPACE)]
+    assert session.take(ACCEPT_AFTER_S) == [Accept(KEY, SPACE, 50)]
     return session
 
 
@@ -75,8 +76,39 @@ def kinds(items: list[Outgoing]) -> list[type]:
 
 def test_a_repeated_job_is_accepted_again_and_not_started(session: Session) -> None:
     assert session.job(a_job(), 1.0) == []
-    assert session.take(1.0) == [Accept(KEY, SPACE)]
+    assert session.take(1.0) == [Accept(KEY, SPACE, 1000)]
     assert session.take(1.0) == []
+
+
+def test_a_job_is_accepted_once_it_has_run_for_a_moment(memory: FinishedMemory) -> None:
+    session = Session(memory, lambda: NOW)
+    session.registered(SPACE, [], [], 0.0)
+    session.job(a_job(), 1.0)
+    assert session.take(1.0) == []
+    assert session.next_due() == 1.0 + ACCEPT_AFTER_S
+    assert session.take(1.0 + ACCEPT_AFTER_S) == [Accept(KEY, SPACE, 50)]
+    assert session.take(2.0) == []
+
+
+def test_a_result_that_comes_at_once_needs_no_accept(memory: FinishedMemory) -> None:
+    session = Session(memory, lambda: NOW)
+    session.registered(SPACE, [], [], 0.0)
+    session.job(a_job(), 0.0)
+    session.finished(a_result(), 0.01)
+    assert kinds(session.take(0.01)) == [Result]
+    assert Accept not in kinds(session.take(10.0))
+
+
+def test_a_result_that_waits_for_its_chunks_is_preceded_by_an_accept(
+    memory: FinishedMemory,
+) -> None:
+    session = Session(memory, lambda: NOW)
+    session.registered(SPACE, [], [], 0.0)
+    session.job(a_job(), 0.0)
+    session.chunks(KEY, ["1"])
+    session.finished(a_result(), 0.0)
+    assert kinds(session.take(0.0)) == [Chunks]
+    assert kinds(session.take(ACCEPT_AFTER_S)) == [Accept]
 
 
 def test_progress_is_told_now_and_then_only_the_newest(session: Session) -> None:
@@ -214,7 +246,7 @@ def test_a_new_registration_says_everything_again(session: Session) -> None:
     session.disconnected()
     assert session.take(0.1) == []
     assert session.registered(SPACE, ADOPTED, [], 0.2) == []
-    assert session.take(0.2) == [Accept(KEY, SPACE), Chunks(KEY, SPACE, 2, ("2",))]
+    assert session.take(0.2) == [Accept(KEY, SPACE, 200), Chunks(KEY, SPACE, 2, ("2",))]
     session.disconnected(SPACE)
     assert session.registered(SPACE, [], [], 0.3) == []
     assert session.take(0.3) == [Chunks(KEY, SPACE, 2, ("2",))], "who did not adopt needs no accept"
@@ -225,7 +257,7 @@ def test_other_spaces_wait_for_their_own_registration(session: Session) -> None:
     assert session.job(a_job(other, OTHER), 0.0) == [Start(a_job(other, OTHER))]
     assert session.take(0.0) == []
     session.registered(OTHER, [], [], 0.0)
-    assert session.take(0.0) == [Accept(other, OTHER)]
+    assert session.take(ACCEPT_AFTER_S) == [Accept(other, OTHER, 50)]
     session.disconnected(OTHER)
     session.chunks(KEY, ["1"])
     session.chunks(other, ["1"])
@@ -265,7 +297,7 @@ def test_a_newer_attempt_replaces_an_older_one(session: Session) -> None:
     stop, start = session.job(a_job(NEWER), 0.0)
     assert isinstance(stop, Stop)
     assert (stop.key, start) == (KEY, Start(a_job(NEWER)))
-    assert session.take(0.0) == [Accept(NEWER, SPACE)]
+    assert session.take(ACCEPT_AFTER_S) == [Accept(NEWER, SPACE, 50)]
     session.finished(a_result(), 0.0)
     assert session.job(a_job(), 0.0) == [], "the older one does not come back"
 
@@ -332,7 +364,7 @@ def test_a_space_that_is_lost_takes_its_work_along(session: Session) -> None:
     assert isinstance(stop, Stop)
     assert stop.key == KEY
     session.chunks(other, ["1"])
-    assert [item.space_id for item in session.take(0.0)] == [OTHER, OTHER]
+    assert [item.space_id for item in session.take(ACCEPT_AFTER_S)] == [OTHER, OTHER]
 
 
 def test_a_result_that_never_fits_becomes_a_failure(session: Session) -> None:

@@ -290,7 +290,10 @@ class ResultOutcome(StrEnum):
 
 
 class JobAnswer(Message):
-    """The agent took the job, or refused it before start (costs no try)."""
+    """The agent took the job (`after_ms` ago), or refused it before start (costs no try).
+
+    A result says as much: before one that comes soon it is left out.
+    """
 
     subject: ClassVar = Subject("wk.{space_id}.{connection_id}.u.started")
     space_id: SpaceId
@@ -298,6 +301,7 @@ class JobAnswer(Message):
     request_id: RequestId
     attempt: int
     accepted: bool = True
+    after_ms: int = Field(default=0, ge=0)
     problem: Problem | None = None
 
 

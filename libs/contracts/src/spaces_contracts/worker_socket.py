@@ -37,11 +37,12 @@ class Register(Frame):
 
 
 class Accepted(Frame):
-    """The job was taken."""
+    """The job was taken, `after_ms` before this is said: an agent may wait, and leave it out before a result."""
 
     type: Literal["accepted"] = "accepted"
     request_id: RequestId
     attempt: int
+    after_ms: int = Field(default=0, ge=0)
 
 
 class Refused(Frame):

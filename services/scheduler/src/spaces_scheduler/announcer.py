@@ -46,10 +46,11 @@ class Announcer:
         return [None] * len(request_ids)
 
     def _act(self, truth: Truth) -> None:
-        if truth.job is not None:
-            self._outgoing.sender.send([truth.job])
+        # First the stop: a job that it overtakes is confirmed as cancelled without a start.
         if truth.stop is not None:
             self._outgoing.sender.stop(truth.stop, truth.finished.error if truth.finished else None)
+        if truth.job is not None:
+            self._outgoing.sender.send([truth.job])
         if truth.finished is not None:
             self._outgoing.ends.publish(truth.finished, truth.notify)
         self._outgoing.queues.changed([truth.lane])

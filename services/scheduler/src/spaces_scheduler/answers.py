@@ -39,7 +39,7 @@ class Answers:
         """Returns at once."""
         if not 0 <= answer.attempt <= _INT32:
             return
-        self._sender.heard_of(answer.request_id, answer.attempt)
+        self._sender.heard_of(answer.request_id, answer.attempt, answer.after_ms / 1000)
         if answer.accepted:
             self._acceptances.accepted(answer)
         else:

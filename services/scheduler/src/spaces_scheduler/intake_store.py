@@ -47,7 +47,7 @@ class IntakeStore:
 
     async def submit(self, requests: Sequence[NewRequest]) -> Intake:
         """Durable when it returns. Each request has its own verdict, in their order."""
-        split = rounds(requests, _names)
+        split = rounds(requests, names_of)
         if len(split) == 1:
             return await self._one_round(requests)
         parts = [await self._one_round([requests[nth] for nth in part]) for part in split]
@@ -95,7 +95,7 @@ class IntakeStore:
         return intake
 
 
-def _names(request: NewRequest) -> list[Hashable]:
+def names_of(request: NewRequest) -> list[Hashable]:
     """A retry may meet its first try in one batch, and so may two uses of one idempotency key."""
     if request.idempotency_key is None:
         return [request.request_id]

@@ -53,11 +53,13 @@ class JobSender:
         )
         self._publish(message, stop.connection_id)
 
-    def heard_of(self, request_id: str, attempt: int) -> None:
-        """A worker said something of an attempt: the time since it was sent is measured once."""
+    def heard_of(self, request_id: str, attempt: int, after_s: float = 0.0) -> None:
+        """A worker took an attempt that long ago: the time since it was sent is measured once."""
         sent = self._sent.pop((request_id, attempt), None)
         if sent is not None:
-            self._meters.dispatch_seconds.observe(self._clock.monotonic() - sent)
+            self._meters.dispatch_seconds.observe(
+                max(0.0, self._clock.monotonic() - sent - after_s)
+            )
 
     def _publish(self, message: Message, connection_id: str) -> None:
         try:

@@ -51,7 +51,9 @@ class Results:
     def finish(self, result: JobResult, delivery: Delivery) -> None:
         """Returns at once; the acknowledgement follows the COMMIT."""
         self._acceptances.finished(result.request_id, result.attempt)
-        self._outgoing.sender.heard_of(result.request_id, result.attempt)
+        self._outgoing.sender.heard_of(
+            result.request_id, result.attempt, result.processing_time_seconds
+        )
         acknowledge = self._acknowledging(result, delivery)
         if result.state in _ENDS and 0 <= result.attempt <= _INT32 and 0 <= result.last_n <= _INT32:
             self.batcher.add_with(result, acknowledge)

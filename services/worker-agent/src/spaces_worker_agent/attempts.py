@@ -87,10 +87,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The job was taken."""
+    """The job was taken, `after_ms` ago."""
 
     key: Key
     space_id: str
+    after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,8 @@ class Held:
 
     key: Key
     space_id: str
-    accept_due: bool = False
+    came_at: float = 0.0
+    accept_due_at: float | None = None
     stopping: Problem | None = None
     abandoned: bool = False  # its end interests nobody any more
     acked_n: int = 0

@@ -43,6 +43,7 @@ def answer(line: Address, item: Accept | Refuse) -> JobAnswer:
         request_id=item.key.request_id,
         attempt=item.key.attempt,
         accepted=isinstance(item, Accept),
+        after_ms=item.after_ms if isinstance(item, Accept) else 0,
         problem=item.problem if isinstance(item, Refuse) else None,
     )
 

@@ -29,13 +29,15 @@ from spaces_worker_agent.attempts import (
     Result,
     Settle,
     Start,
-    Status,
     Stop,
 )
+from spaces_worker_agent.cancelled import never_started, stopped
 from spaces_worker_agent.due_times import DueTimes
 from spaces_worker_agent.finished import FinishedMemory
 from spaces_worker_agent.window import credit_due, next_batch
 
+# A result that comes sooner says that the job was taken. Brokers repeat an unanswered job after 2 s.
+ACCEPT_AFTER_S = 0.05
 PROGRESS_EVERY_S = 0.2
 CHUNKS_AGAIN_S = 5.0
 RESULT_AFTER_CHUNKS_S = 2.0
@@ -85,7 +87,7 @@ class Session:
         if self.refusing is not None:
             self._refusals.append((now + REFUSE_AFTER_S, Refuse(key, job.space_id, self.refusing)))
             return effects
-        self._hold(Held(key, job.space_id, accept_due=True))
+        self._hold(Held(key, job.space_id, came_at=now, accept_due_at=now + ACCEPT_AFTER_S))
         return [*effects, Start(job)]
 
     def cancel(self, key: Key, reason: Problem, now: float) -> Effects:
@@ -143,7 +145,8 @@ class Session:
         for held in self._held.values():
             if held.space_id != space_id or held.abandoned:
                 continue
-            held.accept_due = held.accept_due or (held.key in again and held.result is None)
+            if held.key in again and held.result is None:
+                held.accept_due_at = now
             held.sent_n = held.acked_n
             held.result_due_at = float("-inf")
             held.result_held_until = None
@@ -223,7 +226,7 @@ class Session:
         if held.abandoned:
             return self._settle(held, now)
         if held.stopping is not None:
-            result = _stopped(result, held.stopping)
+            result = stopped(result, held.stopping)
         held.progress = None
         held.result = replace(result, last_n=held.last_n) if held.last_n else result
         self._ready[held.key] = None
@@ -292,15 +295,24 @@ class Session:
     # Inside
 
     def _take_one(self, held: Held, now: float, outgoing: list[Outgoing]) -> None:
-        if held.accept_due:
-            held.accept_due = False
-            outgoing.append(Accept(held.key, held.space_id))
+        if held.accept_due_at is not None:
+            self._take_accept(held, held.accept_due_at, now, outgoing)
         if held.progress is not None:
             self._take_progress(held, now, outgoing)
         if held.chunks:
             self._take_chunks(held, now, outgoing)
         if held.result is not None:
             self._take_result(held, held.result, now, outgoing)
+
+    def _take_accept(self, held: Held, due_at: float, now: float, outgoing: list[Outgoing]) -> None:
+        if held.result is not None and not held.chunks:
+            held.accept_due_at = None  # the result says it
+        elif now < due_at:
+            self._due.set(held.key, due_at)
+        else:
+            held.accept_due_at = None
+            after_ms = max(0, round((now - held.came_at) * 1000))
+            outgoing.append(Accept(held.key, held.space_id, after_ms))
 
     def _take_progress(self, held: Held, now: float, outgoing: list[Outgoing]) -> None:
         due = held.progress_sent_at + PROGRESS_EVERY_S
@@ -358,18 +370,12 @@ class Session:
         if held.result is not None:
             held.result_due_at = float("-inf")
         else:
-            held.accept_due = True
+            held.accept_due_at = float("-inf")
         self._ready[held.key] = None
 
     def _confirm_cancel(self, job: Job) -> Effects:
         held = Held(job.key, job.space_id)
-        held.result = Result(
-            key=job.key,
-            space_id=job.space_id,
-            status="cancelled",
-            timestamp=self._wall(),
-            error=Problem(code=Code.CANCELLED, message="Cancelled before it started."),
-        )
+        held.result = never_started(job, self._wall())
         self._hold(held)
         return [Keep(held.result)]
 
@@ -391,9 +397,3 @@ class Session:
         self._drop(held)
         self._finished.remember(held.key, now, "settled")
         return [Settle(held.key)]
-
-
-def _stopped(result: Result, reason: Problem) -> Result:
-    """A stopped attempt: cancelled, or failed when this host's own deadline ended it."""
-    status: Status = "failed" if reason.code is Code.TIMEOUT else "cancelled"
-    return replace(result, status=status, output_json=None, output_files=(), error=reason)

@@ -15,7 +15,7 @@ def fits(result: Result) -> bool:
 def encode(item: Outgoing) -> str:
     """The text of one frame."""
     if isinstance(item, Accept):
-        return _head("accepted", item.key) + "}"
+        return f'{_head("accepted", item.key)},"after_ms":{item.after_ms}}}'
     if isinstance(item, Chunks):
         return f'{_head("inference_chunk", item.key)},"n":{item.n},"data":[{",".join(item.data)}]}}'
     if isinstance(item, Result):

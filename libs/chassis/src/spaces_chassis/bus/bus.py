@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -15,8 +15,10 @@ from spaces_chassis.bus.inbox import Answers, Inbox, InboxCallback, ReplyBox
 from spaces_chassis.bus.meters import BusMeters
 from spaces_chassis.bus.replies import decode_reply
 from spaces_chassis.bus.routes import Route, headers_with_deadline
-from spaces_chassis.bus.sequences import SEPARATOR, Collector, split
-from spaces_chassis.bus.transport import Handle, Packet, Receive, Transport
+from spaces_chassis.bus.sequences import Collector, one_by_one
+from spaces_chassis.bus.subscription import Subscription
+from spaces_chassis.bus.throttle import Throttle
+from spaces_chassis.bus.transport import Packet, Transport
 from spaces_chassis.clock import Clock, SystemClock
 from spaces_chassis.errors import BusUnavailable, UnavailableError
 from spaces_chassis.metrics import Metrics
@@ -35,62 +37,6 @@ _UNSENT_LIMIT_BYTES = 4 * 1024 * 1024
 _BARRIER_S = 5.0
 # What the stream stores is read back one by one.
 _STORED = tuple(subject.removesuffix(">") for subject in EVT.subjects)
-
-
-class Throttle:
-    """Lets one pass a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = float("-inf")
-
-    def passes(self) -> bool:
-        """Whether a second is over since one passed."""
-        now = self._clock.monotonic()
-        if now - self._last < 1.0:
-            return False
-        self._last = now
-        return True
-
-
-class Subscription:
-    """A subscription made at run time. `await stop()` ends it."""
-
-    def __init__(self, handle: Handle, forget: "Callable[[Subscription], None]") -> None:
-        self._handle = handle
-        self._forget = forget
-
-    async def stop(self) -> None:
-        """No message is handled after this returns."""
-        self._forget(self)
-        await self._handle.stop()
-
-    async def drain(self) -> None:
-        """Like stop, but what has already arrived is handled first."""
-        self._forget(self)
-        await self._handle.drain()
-
-
-def one_by_one(receive: Receive, is_async: bool) -> Receive:
-    """Calls `receive` for each message of a sequence."""
-    if is_async:
-
-        async def receive_async(packet: Packet) -> None:
-            for body in split(packet.body):
-                outcome = receive(packet._replace(body=body))
-                if outcome is not None:
-                    await outcome
-
-        return receive_async
-
-    def receive_now(packet: Packet) -> None:
-        if packet.body[:1] != SEPARATOR:
-            receive(packet)
-            return
-        for body in split(packet.body):
-            receive(packet._replace(body=body))
-
-    return receive_now
 
 
 class Bus:

@@ -5,6 +5,8 @@ Most of what a small message costs is paid once for each that the broker carries
 
 from collections.abc import Callable, Sequence
 
+from spaces_chassis.bus.transport import Packet, Receive
+
 # Starts each text of a sequence. No JSON text holds it: in strings it must be escaped.
 SEPARATOR = b"\x1e"
 # The broker takes 2 MiB; a sequence that grows beyond this is sent, and the next one begun.
@@ -25,6 +27,28 @@ def split(body: bytes) -> list[bytes]:
     if body[:1] != SEPARATOR:
         return [body]
     return [text.rstrip(b"\n") for text in body.split(SEPARATOR)[1:]]
+
+
+def one_by_one(receive: Receive, is_async: bool) -> Receive:
+    """Calls `receive` for each message of a sequence."""
+    if is_async:
+
+        async def receive_async(packet: Packet) -> None:
+            for body in split(packet.body):
+                outcome = receive(Packet(packet.subject, packet.reply_to, body, packet.headers))
+                if outcome is not None:
+                    await outcome
+
+        return receive_async
+
+    def receive_now(packet: Packet) -> None:
+        if packet.body[:1] != SEPARATOR:
+            receive(packet)
+            return
+        for body in split(packet.body):
+            receive(Packet(packet.subject, packet.reply_to, body, packet.headers))
+
+    return receive_now
 
 
 class Collector:

@@ -93,6 +93,8 @@ def answer_bytes(frame: Accepted | Refused, connection: Connection) -> bytes:
     if isinstance(frame, Refused):
         members["accepted"] = False
         members["problem"] = {"code": frame.code, "message": frame.message}
+    elif frame.after_ms:
+        members["after_ms"] = frame.after_ms
     return to_json(members)
 
 

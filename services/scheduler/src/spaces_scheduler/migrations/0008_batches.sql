@@ -87,6 +87,9 @@ BEGIN
     RETURN scheduler.claim_lanes(ARRAY[p_space_id]);
 END $$;
 
+-- Reads what was there before the statement that asks: submit_many counts its own requests itself.
+ALTER FUNCTION scheduler.queue_position STABLE;
+
 -- Accepting requests. Element i of each array belongs to request i.
 --
 -- Returns rows of three kinds: `verdict`, one an element in order, with a problem's code when it was refused;
@@ -251,7 +254,8 @@ BEGIN
                l.running + coalesce(c.running, 0) AS running, l.slots, l.mean_run_s
         FROM lane l LEFT JOIN change c USING (space_id)
     ), verdict AS (
-        SELECT j.nth::int, coalesce(j.known_id, j.request_id) AS request_id,
+        SELECT j.nth::int, CASE WHEN j.code IS NULL THEN coalesce(j.known_id, j.request_id)
+                                ELSE j.request_id END AS request_id,
                CASE WHEN j.code IS NOT NULL THEN j.code
                     WHEN j.known_id IS NOT NULL OR w.request_id IS NOT NULL THEN NULL
                     WHEN p.refused THEN 'queue_full'
@@ -260,7 +264,10 @@ BEGIN
                     WHEN p.connection_id IS NULL THEN 'queued' ELSE 'running' END AS state,
                CASE
                    WHEN j.known_state = 'queued'
-                       THEN scheduler.queue_position(j.known_space_id, j.known_priority, j.known_seq)
+                       THEN scheduler.queue_position(j.known_space_id, j.known_priority, j.known_seq) + (
+                           SELECT count(*)::int FROM placed o
+                           WHERE o.space_id = j.known_space_id AND o.priority > j.known_priority
+                             AND o.connection_id IS NULL AND NOT o.refused)
                    WHEN j.known_id IS NOT NULL OR p.connection_id IS NOT NULL THEN NULL
                    ELSE p.rank::int - j.open + CASE
                        WHEN j.priority > j.lowest
