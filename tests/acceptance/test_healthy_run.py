@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import check
-from tests.faults.load import LoadClient, Work
+from tests.faults.checker import Evidence, check
+from tests.faults.load import LoadClient
 from tests.support.metrics import metric
 from tests.support.platform import Platform
 
@@ -24,13 +24,18 @@ async def test_10000_requests_over_50_spaces_need_no_repair(platform: Platform) 
     }
     platform.start_worker("healthy", spaces=list(spaces.values()), handler=str(HANDLERS))
     repaired_before = metric(platform.metrics("scheduler"), "spaces_repaired_total")
-    client = LoadClient(platform.gateway_urls, platform.admin_key)
+    client = LoadClient(platform.gateway_url, api_key=platform.admin_key, patience_s=30)
+
+    async def fill(name: str, space_id: str) -> None:
+        for _ in range(PER_SPACE):
+            await client.submit(name, space_id, {})
+
     try:
-        await client.submit_all(spaces, Work(PER_SPACE, patience_s=30))
-        outcomes = await client.settled(spaces, patience_s=300)
+        await asyncio.gather(*(fill(name, space_id) for name, space_id in spaces.items()))
+        outcomes = await client.settled(list(spaces.values()), patience_s=300)
     finally:
         await client.close()
-    findings = await asyncio.to_thread(check, client.submissions, outcomes)
+    findings = await asyncio.to_thread(check, Evidence(client.submissions, outcomes))
     assert findings.violations() == []
     assert findings.accepted == SPACES * PER_SPACE
     assert metric(platform.metrics("scheduler"), "spaces_repaired_total") == repaired_before

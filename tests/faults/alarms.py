@@ -44,7 +44,7 @@ async def run_shard(rig: Rig, seconds: float, seed: int) -> dict[str, Any]:
     log = rig.platform.folder / "executions"
     executions = Executions(log)
     spaces = await asyncio.to_thread(_furnish, rig, log)
-    client = LoadClient(rig.platform.gateway_url, rig.platform.admin_key)
+    client = LoadClient(rig.platform.gateway_url, api_key=rig.platform.admin_key)
     stop = asyncio.Event()
     pauses = 0
     try:

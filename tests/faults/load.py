@@ -1,6 +1,7 @@
 """A client that never gives up: each request keeps one idempotency key until it is acknowledged."""
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Sequence
@@ -33,10 +34,14 @@ class Work:
 
 
 class LoadClient:
-    """Submits over HTTP, in order within a space, and reads back over HTTP."""
+    """Submits over HTTP, in order within a space, and reads back over HTTP.
 
-    def __init__(self, url: str, api_key: str, *, patience_s: float = 120.0) -> None:
-        self._url = url
+    Of several addresses the next one is taken when one does not answer.
+    """
+
+    def __init__(self, *urls: str, api_key: str, patience_s: float = 120.0) -> None:
+        self._urls = itertools.cycle(urls)
+        self._url = next(self._urls)
         self._patience_s = patience_s
         self._http = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {api_key}"}, timeout=_ANSWER_S, trust_env=False
@@ -83,6 +88,7 @@ class LoadClient:
                 headers={"Idempotency-Key": submission.key},
             )
         except httpx2.TransportError as error:
+            self._url = next(self._urls)
             submission.refusals.append(type(error).__name__)
             return False
         if answer.status_code in (200, 202):
@@ -130,6 +136,7 @@ class LoadClient:
             try:
                 answer = await self._http.get(self._url + path, params=query)
             except httpx2.TransportError:
+                self._url = next(self._urls)
                 await asyncio.sleep(_POLL_S)
                 continue
             if answer.status_code == 200:

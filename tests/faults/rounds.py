@@ -60,7 +60,7 @@ class _Run:
         self.dice = random.Random(seed)
         self.log = rig.platform.folder / "executions"
         self.executions = Executions(self.log)
-        self.client = LoadClient(rig.client_url(), rig.platform.admin_key)
+        self.client = LoadClient(rig.client_url(), api_key=rig.platform.admin_key)
         self.spaces: dict[str, str] = {}
         self.stream_id = ""
         self.windows: list[Window] = []
