@@ -9,12 +9,17 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations \
-         $(sort $(wildcard tests/integration/[a-z]*)) tests/faults tests/acceptance
-KILLS ?= 300
+SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations tests/model \
+         $(sort $(wildcard tests/integration/[a-z]*)) tests/bench tests/faults tests/acceptance
 SEED ?= 1
+FAULTS ?= 1000
+CUTS ?= 50
+DEATHS ?= 120
+MINUTES ?= 30
+SCHEDULES ?= 100000
 
-.PHONY: help venv up down demo demo-check test test-unit faults mutants check fmt verify generate pins
+.PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
+        bench profile mutants check fmt verify generate pins
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -52,12 +57,33 @@ test: $(STAMP) ## the whole suite, each part in a process of its own: quick ones
 test-unit: $(STAMP) ## what needs no server
 	$(PYTEST) tests/unit tests/contracts tests/architecture
 
-faults: $(STAMP) ## the kill campaign, in rounds that add up: KILLS=300 SEED=1, or QUICK=1 for the suite's round
+faults: $(STAMP) ## the fault campaign, in rounds that add up: FAULTS=1000 SEED=1, or QUICK=1 for the suite's rounds
 ifdef QUICK
 	$(PYTEST) tests/faults -m faults
 else
-	$(BIN)/python -m tests.faults.campaign --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.campaign --faults $(FAULTS) --seed $(SEED)
 endif
+
+deaths: $(STAMP) ## how soon dead, frozen and cut-off workers are noticed and replaced: DEATHS=120
+	$(BIN)/python -m tests.faults.deaths --workers $(DEATHS)
+
+alarms: $(STAMP) ## load with pauses of up to 2 s, in which nobody may be taken for dead: MINUTES=30
+	$(BIN)/python -m tests.faults.alarms --minutes $(MINUTES)
+
+power-cut: $(STAMP) ## power cuts under load, with a control run that must lose: CUTS=50 SEED=1; needs root
+	$(BIN)/python -m tests.faults.power_cut --cuts $(CUTS) --seed $(SEED)
+
+model: $(STAMP) ## the core against its model: SCHEDULES=100000 random schedules, 2000 of them on PostgreSQL as well
+	$(BIN)/python -m tests.model --schedules $(SCHEDULES) --sql 2000 --seed $(SEED)
+
+conformance: $(STAMP) ## RFC 6455 on both sockets and the agent; LONG=1 with all cases and 100,000 broken connections
+	$(PYTEST) tests/conformance/websocket $(if $(LONG),--long)
+
+bench: $(STAMP) ## the product and what people would pick instead, in one run: all parts, or QUICK=1 in 3 minutes
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+profile: $(STAMP) ## flame graphs of gateway, scheduler and agent under load, in build/reports
+	$(BIN)/python -m tests.bench.profile
 
 mutants: $(STAMP) ## mutation testing of the pure modules; at least 80 % must be killed
 	$(BIN)/python -m tests.mutation.run $(if $(SAMPLE),--sample $(SAMPLE))
