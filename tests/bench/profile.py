@@ -28,7 +28,11 @@ def main() -> int:
         spaces = product.add_worker("echo", slots=64)
         samplers = [_sample(name, product.processes[name], arguments.seconds) for name in PROFILED]
         load = product.load(
-            "product-http", spaces, clients=arguments.clients, seconds=arguments.seconds + 3, warm_s=1.0
+            "product-http",
+            spaces,
+            clients=arguments.clients,
+            seconds=arguments.seconds + 3,
+            warm_s=1.0,
         )
         run_load(load)
         failed = [name for name, sampler in samplers if sampler.wait() != 0]
