@@ -35,12 +35,11 @@ from spaces_contracts.spaces import SpaceEvent
 from spaces_scheduler.app import Scheduler
 from spaces_scheduler.intake_store import names_of
 from spaces_scheduler.rounds import rounds
+from tests.integration.scheduler.calls import FINISH, SUBMIT, finish_arguments, submit_arguments
 
 TENANT = "tenant000000000000000000aa"
 GATEWAY = "gateway00000000000000000aa"  # all workers are on one
 PRINCIPAL = "principal00000000000000000"
-_SUBMIT = "SELECT * FROM scheduler.submit_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-_FINISH = "SELECT * FROM scheduler.finish_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 
 class Lanes:
@@ -117,7 +116,7 @@ class Lanes:
             row
             for part in rounds(requests, names_of)
             for row in await self.as_scheduler.fetch(
-                _SUBMIT, *submit_arguments([requests[nth] for nth in part])
+                SUBMIT, *submit_arguments([requests[nth] for nth in part])
             )
         ]
 
@@ -145,7 +144,7 @@ class Lanes:
             row
             for part in rounds(results, lambda result: [result[2]])
             for row in await self.as_scheduler.fetch(
-                _FINISH, *finish_arguments([results[nth] for nth in part])
+                FINISH, *finish_arguments([results[nth] for nth in part])
             )
         ]
 
@@ -225,42 +224,6 @@ def new_request(space_id: str, **fields: Any) -> NewRequest:
         "inputs": ["prompt"],
     }
     return NewRequest(space_id=space_id, **(values | fields))
-
-
-def submit_arguments(requests: Any) -> list[list[Any]]:
-    """The arrays of submit_many."""
-    return [
-        [r.request_id for r in requests],
-        [r.space_id for r in requests],
-        [r.tenant_id for r in requests],
-        [r.principal_id for r in requests],
-        [r.payload.encode() for r in requests],
-        [",".join(r.inputs) for r in requests],
-        [None for _ in requests],
-        [r.upload_url for r in requests],
-        [r.priority for r in requests],
-        [r.queue_timeout_s for r in requests],
-        [r.run_timeout_s for r in requests],
-        [r.timeout_s for r in requests],
-        [r.idempotency_key for r in requests],
-        [r.body_sha256 for r in requests],
-        [r.notify for r in requests],
-    ]
-
-
-def finish_arguments(results: Any) -> list[list[Any]]:
-    """The arrays of finish_many."""
-    columns = [list(column) for column in zip(*results, strict=True)]
-    count = len(results)
-    return [
-        *columns,
-        [b'"done"'] * count,
-        [None] * count,
-        [None] * count,
-        [0] * count,
-        [0.1] * count,
-        [None] * count,
-    ]
 
 
 @dataclass
