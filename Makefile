@@ -19,7 +19,7 @@ MINUTES ?= 30
 SCHEDULES ?= 100000
 
 .PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
-        bench profile mutants check fmt verify generate pins
+        bench shapes soak profile mutants check fmt verify generate pins
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -81,6 +81,12 @@ conformance: $(STAMP) ## RFC 6455 on both sockets and the agent; LONG=1 with all
 
 bench: $(STAMP) ## the product and what people would pick instead, in one run: all parts, or QUICK=1 in 3 minutes
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,000 stored requests cost anything
+	$(BIN)/python -m tests.bench.shapes
+
+soak: $(STAMP) ## steady load and the memory of every process: MINUTES=60 after a warm-up
+	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
 
 profile: $(STAMP) ## flame graphs of gateway, scheduler and agent under load, in build/reports
 	$(BIN)/python -m tests.bench.profile

@@ -20,6 +20,7 @@ FLOWS: dict[str, Entry] = {
     "product-http": Entry(product_flows.http_wait),
     "product-submit": Entry(product_flows.http_submit, afterwards=product_flows.http_starts),
     "product-socket": Entry(product_flows.socket_echo, socket=True),
+    "product-idle": Entry(product_flows.socket_idle, socket=True),
     "product-tokens": Entry(product_flows.socket_tokens, socket=True),
     "product-sse": Entry(product_flows.sse_tokens),
     "post": Entry(peer_flows.post_echo),

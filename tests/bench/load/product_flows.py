@@ -85,6 +85,13 @@ def socket_echo(load: Load, client: int, recorder: Recorder) -> Steps:
         recorder.record(clock() - started)
 
 
+def socket_idle(load: Load, _client: int, _recorder: Recorder) -> Steps:
+    """Signs in on `/ws`, and then only listens."""
+    yield from _sign_in(load)
+    while True:
+        yield None
+
+
 def socket_tokens(load: Load, client: int, recorder: Recorder) -> Steps:
     """A stream on `/ws`: every chunk in order, none missing, none twice."""
     yield from _sign_in(load)

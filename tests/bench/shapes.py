@@ -1,0 +1,197 @@
+"""Does the cost grow with what is idle? `python -m tests.bench.shapes`.
+
+The same load, echo at 64 clients, without and with a lot that does nothing: spaces, stored requests, open sockets.
+And with two of a service instead of one. Each row says how throughput and p99 changed: 1.0 is no change.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+
+from spaces_stack.postgres_server import DATABASE
+from spaces_stack.state_dir import StateDir
+from tests.bench import environment
+from tests.bench.accounting import memory_mib
+from tests.bench.cell import Shape, measure
+from tests.bench.load.process import start_load
+from tests.bench.product import Product, running_product
+from tests.bench.systems import ProductSystem
+
+REPORT = Path("build/reports/shapes.json")
+_SHAPE = Shape("http", 1, 64, clients=64)
+_WARM_S = 1.0
+# More than a gateway takes by itself.
+_MANY_CONNECTIONS = {"SPACES_GATEWAY_MAX_CONNECTIONS": "30000"}
+
+_SPACES = """
+    WITH made AS (
+        INSERT INTO registry.space (space_id, tenant_id, name, inputs, policy)
+        SELECT 'idle' || lpad(n::text, 22, '0'), t.tenant_id, 'idle-' || n, '{prompt}', '{}'
+        FROM generate_series(1, $1) AS n CROSS JOIN (SELECT tenant_id FROM registry.tenant LIMIT 1) t
+        RETURNING space_id, tenant_id, inputs
+    )
+    SELECT count(scheduler.lane_open(space_id, tenant_id, true, inputs, '{}') IS NULL) FROM made
+"""
+_REQUESTS = """
+    WITH made AS (
+        INSERT INTO scheduler.request (request_id, space_id, tenant_id, principal_id, state, priority, seq, attempt,
+            tries, queue_timeout_s, run_timeout_s, queued_at, due_at, total_due_at, created_at, started_at,
+            finished_at, inputs, payload)
+        SELECT '0' || lpad(n::text, 25, '0'), l.space_id, l.tenant_id, 'stored0000000000000000000a', 'succeeded', 0,
+            n, 1, 1, 120, 120, now(), now(), now(), now(), now(), now(), '{prompt}',
+            convert_to('{"prompt":"' || repeat('x', 180) || '"}', 'UTF8')
+        FROM generate_series($1::int, $2::int) AS n
+        CROSS JOIN (SELECT space_id, tenant_id FROM scheduler.lane LIMIT 1) l
+        RETURNING request_id
+    )
+    INSERT INTO scheduler.result (request_id, attempt, from_worker, output)
+    SELECT request_id, 1, true, convert_to(repeat('y', 200), 'UTF8') FROM made
+"""
+
+
+def main() -> int:
+    """Measures the shapes asked for; the report keeps the others."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(SHAPES), help="these shapes")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements before and after")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of what is idle")
+    arguments = parser.parse_args()
+    environment.take_cores()
+    known = json.loads(REPORT.read_text())["shapes"] if REPORT.exists() else {}
+    for name in arguments.only or list(SHAPES):
+        bench = Bench(arguments.seconds, arguments.rounds, arguments.scale)
+        known[name] = SHAPES[name](bench)
+        print(f"{name:<20}{json.dumps(known[name])}", flush=True)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(
+        json.dumps({"environment": environment.describe(), "shapes": known}, indent=1)
+    )
+    return 0
+
+
+class Bench:
+    """Measures the load some times."""
+
+    def __init__(self, seconds: float, rounds: int, scale: float) -> None:
+        self._seconds = seconds
+        self._rounds = rounds
+        self._scale = scale
+
+    def many(self, count: int) -> int:
+        """So many, or the share of it that was asked for."""
+        return max(1, int(count * self._scale))
+
+    def echo(self, system: ProductSystem) -> list[tuple[float, float]]:
+        """Requests a second and p99 in ms, for each round. Raises when an answer was wrong."""
+        figures = []
+        for _ in range(self._rounds):
+            load = system.load(_SHAPE, self._seconds, _WARM_S)
+            assert load is not None
+            row = measure("product", True, _SHAPE, load, system.processes_of(_SHAPE))
+            if not row.valid:
+                raise AssertionError(f"{row.figures.errors} errors: {row.figures.first_error}")
+            figures.append((row.figures.rps, row.figures.times.p99_ms))
+        return figures
+
+
+def _compared(
+    before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]], **more: Any
+) -> dict[str, Any]:
+    rps, p99_ms = ([median(one[n] for one in side) for side in (before, after)] for n in (0, 1))
+    return {
+        "rps": [round(each, 1) for each in rps],
+        "p99_ms": [round(each, 2) for each in p99_ms],
+        "rps_ratio": round(rps[1] / rps[0], 3),
+        "p99_ratio": round(p99_ms[1] / p99_ms[0], 3),
+        **more,
+    }
+
+
+@contextmanager
+def _product(gateways: int = 1, schedulers: int = 1) -> Iterator[tuple[Product, ProductSystem]]:
+    with running_product(
+        gateways=gateways, schedulers=schedulers, environ=_MANY_CONNECTIONS
+    ) as running:
+        system = ProductSystem(running)
+        system.prepare(_SHAPE)
+        yield running, system
+
+
+def idle_spaces(bench: Bench) -> dict[str, Any]:
+    """100,000 spaces that nobody uses."""
+    with _product() as (product, system):
+        before = bench.echo(system)
+        count = bench.many(100_000)
+        asyncio.run(_execute(product, _SPACES, count))
+        return _compared(before, bench.echo(system), spaces=count)
+
+
+def stored_requests(bench: Bench) -> dict[str, Any]:
+    """1,000,000 requests that have ended."""
+    with _product() as (product, system):
+        before = bench.echo(system)
+        count = bench.many(1_000_000)
+        for first in range(1, count + 1, 50_000):
+            last = min(first + 49_999, count)
+            asyncio.run(_execute(product, _REQUESTS, first, last))
+        return _compared(before, bench.echo(system), requests=count)
+
+
+def idle_sockets(bench: Bench) -> dict[str, Any]:
+    """10,000 signed-in browser sockets that only listen; they share the load's two processors."""
+    with _product() as (product, system):
+        before = bench.echo(system)
+        count = bench.many(10_000)
+        gateway = {"gateway": product.processes["gateway"]}
+        empty_mib = memory_mib(gateway)["gateway"]
+        idle = start_load(product.load("product-idle", (), clients=count, seconds=600, warm_s=5))
+        try:
+            assert idle.stdout is not None
+            idle.stdout.readline()  # all are connected, and had time to sign in
+            full_mib = memory_mib(gateway)["gateway"]
+            after = bench.echo(system)
+        finally:
+            idle.kill()
+            idle.communicate()
+    kib = round((full_mib - empty_mib) * 1024 / count, 1)
+    return _compared(before, after, sockets=count, kib_per_socket=kib)
+
+
+def two_gateways(bench: Bench) -> dict[str, Any]:
+    """Two gateways and two schedulers in place of one; the load meets the first gateway."""
+    with _product() as (_, system):
+        before = bench.echo(system)
+    with _product(gateways=2, schedulers=2) as (_, system):
+        return _compared(before, bench.echo(system))
+
+
+async def _execute(product: Product, sql: str, *arguments: int) -> None:
+    port = product.platform.processes.ports[0]
+    secret = StateDir(product.platform.folder).secrets.get("postgres-admin")
+    connection = await asyncpg.connect(
+        f"postgresql://spaces_admin:{secret}@127.0.0.1:{port}/{DATABASE}", timeout=10
+    )
+    try:
+        await connection.execute(sql, *arguments, timeout=600)
+    finally:
+        await connection.close()
+
+
+SHAPES: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "idle_spaces": idle_spaces,
+    "stored_requests": stored_requests,
+    "idle_sockets": idle_sockets,
+    "two_gateways": two_gateways,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
