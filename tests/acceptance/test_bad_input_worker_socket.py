@@ -249,7 +249,9 @@ async def test_results_for_unknown_foreign_cancelled_and_finished_requests(
         )
         await worker.send(stopped)
         frame = await worker.receive()
-        if isinstance(frame, InferenceRequest):  # repeated: that it was taken had not been noted yet
+        if isinstance(
+            frame, InferenceRequest
+        ):  # repeated: that it was taken had not been noted yet
             assert frame.request_id == cancelled
             frame = await worker.receive()
         assert isinstance(frame, ResultAckFrame)
