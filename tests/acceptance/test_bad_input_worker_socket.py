@@ -248,14 +248,7 @@ async def test_results_for_unknown_foreign_cancelled_and_finished_requests(
             update={"status": "cancelled", "output": None}
         )
         await worker.send(stopped)
-        frame = await worker.receive()
-        if isinstance(
-            frame, InferenceRequest
-        ):  # repeated: that it was taken had not been noted yet
-            assert frame.request_id == cancelled
-            frame = await worker.receive()
-        assert isinstance(frame, ResultAckFrame)
-        assert frame.outcome is ResultOutcome.STORED
+        assert await judged(worker, cancelled) is ResultOutcome.STORED
         late = await hand_in(worker, cancelled, mine.space_id)
         assert late in (ResultOutcome.STORED, ResultOutcome.STALE)
         assert (await admin.ended(cancelled))["state"] == "cancelled"
@@ -281,6 +274,16 @@ async def hand_in(
     ack = await worker.expect(ResultAckFrame)
     assert (ack.request_id, ack.attempt) == (request_id, attempt)
     return ack.outcome
+
+
+async def judged(worker: WorkerSocket, request_id: str) -> ResultOutcome:
+    """The outcome that is told next; before it the job may be repeated, while it is not noted as taken."""
+    frame = await worker.receive()
+    if isinstance(frame, InferenceRequest):
+        assert frame.request_id == request_id
+        frame = await worker.receive()
+    assert isinstance(frame, ResultAckFrame)
+    return frame.outcome
 
 
 async def says_unknown(worker: WorkerSocket, request_id: str) -> None:
