@@ -15,7 +15,6 @@ SEED ?= 1
 FAULTS ?= 1000
 CUTS ?= 50
 DEATHS ?= 120
-MINUTES ?= 30
 SCHEDULES ?= 100000
 
 .PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
@@ -68,7 +67,7 @@ deaths: $(STAMP) ## how soon dead, frozen and cut-off workers are noticed and re
 	$(BIN)/python -m tests.faults.deaths --workers $(DEATHS)
 
 alarms: $(STAMP) ## load with pauses of up to 2 s, in which nobody may be taken for dead: MINUTES=30
-	$(BIN)/python -m tests.faults.alarms --minutes $(MINUTES)
+	$(BIN)/python -m tests.faults.alarms --minutes $(or $(MINUTES),30)
 
 power-cut: $(STAMP) ## power cuts under load, with a control run that must lose: CUTS=50 SEED=1; needs root
 	$(BIN)/python -m tests.faults.power_cut --cuts $(CUTS) --seed $(SEED)
@@ -86,7 +85,7 @@ shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,00
 	$(BIN)/python -m tests.bench.shapes
 
 soak: $(STAMP) ## steady load and the memory of every process: MINUTES=60 after a warm-up
-	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+	$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),60)
 
 profile: $(STAMP) ## flame graphs of gateway, scheduler and agent under load, in build/reports
 	$(BIN)/python -m tests.bench.profile
