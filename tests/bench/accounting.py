@@ -46,6 +46,27 @@ def memory_mib(processes: Mapping[str, int]) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What one process holds, in MiB: all that is resident, and what nobody shares with it."""
+
+    rss_mib: float
+    uss_mib: float
+
+    def kib_more_than(self, earlier: "Memory", count: int) -> dict[str, float]:
+        """Growth for each of so many, in KiB."""
+        return {
+            "rss_kib": round((self.rss_mib - earlier.rss_mib) * 1024 / count, 1),
+            "uss_kib": round((self.uss_mib - earlier.uss_mib) * 1024 / count, 1),
+        }
+
+
+def memory_of(pid: int) -> Memory:
+    """Of this process alone."""
+    full = psutil.Process(pid).memory_full_info()
+    return Memory(round(full.rss / _MIB, 1), round(full.uss / _MIB, 1))
+
+
 def _family(pid: int) -> list[psutil.Process]:
     try:
         process = psutil.Process(pid)

@@ -2,16 +2,16 @@
 
 The same load, echo at 64 clients, without and with a lot that does nothing: spaces, stored requests, open sockets.
 And with two of a service instead of one. Each row says how throughput and p99 changed: 1.0 is no change.
+Beside them what many sockets do when they move: all reconnect at once, or a share comes and goes all the time.
 """
 
 import argparse
 import asyncio
 import json
+import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import asyncpg
@@ -19,17 +19,13 @@ import asyncpg
 from spaces_stack.postgres_server import DATABASE
 from spaces_stack.state_dir import StateDir
 from tests.bench import environment
-from tests.bench.accounting import memory_mib
-from tests.bench.cell import Shape, measure
+from tests.bench.accounting import memory_of
 from tests.bench.load.process import start_load
-from tests.bench.product import Product, running_product
-from tests.bench.systems import ProductSystem
+from tests.bench.product import Product
+from tests.bench.shape_rig import Bench, compared, ready_product
+from tests.bench.socket_shapes import reconnect_storm, socket_churn
 
 REPORT = Path("build/reports/shapes.json")
-_SHAPE = Shape("http", 1, 64, clients=64)
-_WARM_S = 1.0
-# More than a gateway takes by itself.
-_MANY_CONNECTIONS = {"SPACES_GATEWAY_MAX_CONNECTIONS": "30000"}
 
 _SPACES = """
     WITH made AS (
@@ -64,11 +60,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements before and after")
     parser.add_argument("--scale", type=float, default=1.0, help="share of what is idle")
+    parser.add_argument("--churn-seconds", type=float, default=150.0)
     arguments = parser.parse_args()
     environment.take_cores()
+    _open_many_files()
     known = json.loads(REPORT.read_text())["shapes"] if REPORT.exists() else {}
     for name in arguments.only or list(SHAPES):
-        bench = Bench(arguments.seconds, arguments.rounds, arguments.scale)
+        bench = Bench(arguments.seconds, arguments.rounds, arguments.scale, arguments.churn_seconds)
         known[name] = SHAPES[name](bench)
         print(f"{name:<20}{json.dumps(known[name])}", flush=True)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
@@ -78,100 +76,57 @@ def main() -> int:
     return 0
 
 
-class Bench:
-    """Measures the load some times."""
-
-    def __init__(self, seconds: float, rounds: int, scale: float) -> None:
-        self._seconds = seconds
-        self._rounds = rounds
-        self._scale = scale
-
-    def many(self, count: int) -> int:
-        """So many, or the share of it that was asked for."""
-        return max(1, int(count * self._scale))
-
-    def echo(self, system: ProductSystem) -> list[tuple[float, float]]:
-        """Requests a second and p99 in ms, for each round. Raises when an answer was wrong."""
-        figures = []
-        for _ in range(self._rounds):
-            load = system.load(_SHAPE, self._seconds, _WARM_S)
-            assert load is not None
-            row = measure("product", True, _SHAPE, load, system.processes_of(_SHAPE))
-            if not row.valid:
-                raise AssertionError(f"{row.figures.errors} errors: {row.figures.first_error}")
-            figures.append((row.figures.rps, row.figures.times.p99_ms))
-        return figures
-
-
-def _compared(
-    before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]], **more: Any
-) -> dict[str, Any]:
-    rps, p99_ms = ([median(one[n] for one in side) for side in (before, after)] for n in (0, 1))
-    return {
-        "rps": [round(each, 1) for each in rps],
-        "p99_ms": [round(each, 2) for each in p99_ms],
-        "rps_ratio": round(rps[1] / rps[0], 3),
-        "p99_ratio": round(p99_ms[1] / p99_ms[0], 3),
-        **more,
-    }
-
-
-@contextmanager
-def _product(gateways: int = 1, schedulers: int = 1) -> Iterator[tuple[Product, ProductSystem]]:
-    with running_product(
-        gateways=gateways, schedulers=schedulers, environ=_MANY_CONNECTIONS
-    ) as running:
-        system = ProductSystem(running)
-        system.prepare(_SHAPE)
-        yield running, system
+def _open_many_files() -> None:
+    """A socket is a file at both ends; what is started from here inherits the limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def idle_spaces(bench: Bench) -> dict[str, Any]:
     """100,000 spaces that nobody uses."""
-    with _product() as (product, system):
+    with ready_product() as (product, system):
         before = bench.echo(system)
         count = bench.many(100_000)
         asyncio.run(_execute(product, _SPACES, count))
-        return _compared(before, bench.echo(system), spaces=count)
+        return compared(before, bench.echo(system), spaces=count)
 
 
 def stored_requests(bench: Bench) -> dict[str, Any]:
     """1,000,000 requests that have ended."""
-    with _product() as (product, system):
+    with ready_product() as (product, system):
         before = bench.echo(system)
         count = bench.many(1_000_000)
         for first in range(1, count + 1, 50_000):
             last = min(first + 49_999, count)
             asyncio.run(_execute(product, _REQUESTS, first, last))
-        return _compared(before, bench.echo(system), requests=count)
+        return compared(before, bench.echo(system), requests=count)
 
 
 def idle_sockets(bench: Bench) -> dict[str, Any]:
     """10,000 signed-in browser sockets that only listen; they share the load's two processors."""
-    with _product() as (product, system):
+    with ready_product() as (product, system):
         before = bench.echo(system)
         count = bench.many(10_000)
-        gateway = {"gateway": product.processes["gateway"]}
-        empty_mib = memory_mib(gateway)["gateway"]
+        gateway = product.processes["gateway"]
+        empty = memory_of(gateway)
         idle = start_load(product.load("product-idle", (), clients=count, seconds=600, warm_s=5))
         try:
             assert idle.stdout is not None
             idle.stdout.readline()  # all are connected, and had time to sign in
-            full_mib = memory_mib(gateway)["gateway"]
+            full = memory_of(gateway)
             after = bench.echo(system)
         finally:
             idle.kill()
             idle.communicate()
-    kib = round((full_mib - empty_mib) * 1024 / count, 1)
-    return _compared(before, after, sockets=count, kib_per_socket=kib)
+    return compared(before, after, sockets=count, per_socket=full.kib_more_than(empty, count))
 
 
 def two_gateways(bench: Bench) -> dict[str, Any]:
     """Two gateways and two schedulers in place of one; the load meets the first gateway."""
-    with _product() as (_, system):
+    with ready_product() as (_, system):
         before = bench.echo(system)
-    with _product(gateways=2, schedulers=2) as (_, system):
-        return _compared(before, bench.echo(system))
+    with ready_product(gateways=2, schedulers=2) as (_, system):
+        return compared(before, bench.echo(system))
 
 
 async def _execute(product: Product, sql: str, *arguments: int) -> None:
@@ -191,6 +146,8 @@ SHAPES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "stored_requests": stored_requests,
     "idle_sockets": idle_sockets,
     "two_gateways": two_gateways,
+    "reconnect_storm": reconnect_storm,
+    "socket_churn": socket_churn,
 }
 
 if __name__ == "__main__":

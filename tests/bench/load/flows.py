@@ -18,6 +18,7 @@ class Entry:
 
 FLOWS: dict[str, Entry] = {
     "product-http": Entry(product_flows.http_wait),
+    "product-paced": Entry(product_flows.http_paced),
     "product-submit": Entry(product_flows.http_submit, afterwards=product_flows.http_starts),
     "product-socket": Entry(product_flows.socket_echo, socket=True),
     "product-idle": Entry(product_flows.socket_idle, socket=True),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.bench.load.figures import Figures
 from tests.bench.load.flow import Load
@@ -17,6 +18,36 @@ class LoadFailed(Exception):
     """The generator ended without figures; its last words are the message."""
 
 
+class LoadRun:
+    """A generator that runs; it tells its phases."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def until_measuring(self) -> None:
+        """Returns when the measured phase begins. Raises LoadFailed."""
+        self._next("measuring")
+
+    def until_measured(self) -> None:
+        """Returns when it ends. Raises LoadFailed."""
+        self._next("measured")
+
+    def figures(self) -> Figures:
+        """Waits for the end. Raises LoadFailed."""
+        with self._process:
+            return Figures.from_json(self._next("done")["figures"])
+
+    def _next(self, phase: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            fact: dict[str, Any] = json.loads(line)
+            if fact["phase"] == phase:
+                return fact
+        self._process.wait()
+        words = self._process.stderr.read()[-2000:] if self._process.stderr else ""
+        raise LoadFailed(f"the load generator ended with {self._process.returncode}: {words}")
+
+
 def run_load(
     load: Load,
     *,
@@ -24,19 +55,17 @@ def run_load(
     measured: Callable[[], object] = lambda: None,
 ) -> Figures:
     """Runs it to the end; the two functions are called when the measured phase begins and ends. Raises LoadFailed."""
-    with start_load(load) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            fact = json.loads(line)
-            if fact["phase"] == "measuring":
-                measuring()
-            elif fact["phase"] == "measured":
-                measured()
-            else:
-                return Figures.from_json(fact["figures"])
-        process.wait()
-        words = process.stderr.read()[-2000:] if process.stderr else ""
-        raise LoadFailed(f"the load generator ended with {process.returncode}: {words}")
+    run = begun_load(load)
+    run.until_measuring()
+    measuring()
+    run.until_measured()
+    measured()
+    return run.figures()
+
+
+def begun_load(load: Load) -> LoadRun:
+    """Runs beside what the caller does."""
+    return LoadRun(start_load(load))
 
 
 def start_load(load: Load) -> "subprocess.Popen[str]":

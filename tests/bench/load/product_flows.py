@@ -27,6 +27,21 @@ def http_wait(load: Load, client: int, recorder: Recorder) -> Steps:
         recorder.record(clock() - started)
 
 
+def http_paced(load: Load, client: int, recorder: Recorder) -> Steps:
+    """Open loop: `?wait=30` when due. The latency is counted from when the request was due."""
+    head = _submit_head(load, client, "?wait=30")
+    number = 0
+    while True:
+        due: float = yield IDLE
+        number += 1
+        text = prompt(client, number)
+        body = b'{"prompt":"%b"}' % text.encode()
+        answer: Answer = yield head % len(body) + body
+        if answer.status != 200 or text.encode() not in answer.body:
+            raise Wrong(f"{answer.status}: {answer.body[:200]!r}")
+        recorder.record(clock() - due)
+
+
 def http_submit(load: Load, client: int, recorder: Recorder) -> Steps:
     """Open loop: submits when due, accepted is enough; then looks when each began to run.
 
