@@ -82,6 +82,8 @@ class PlatformDouble:
         self.requests: dict[str, RequestView] = {}
         self.given: dict[str, str] = {}  # request id -> notify
         self.looked_up = 0
+        self.queue_questions: list[GetQueues] = []
+        self.queue_gate: asyncio.Event | None = None
         self.duplicate_of: str | None = None
         self.refused: Problem | None = None
         self.as_worker = False
@@ -232,6 +234,9 @@ class PlatformDouble:
         return RequestList(requests=found)
 
     async def _queues(self, command: GetQueues) -> QueueList:
+        self.queue_questions.append(command)
+        if self.queue_gate is not None:
+            await self.queue_gate.wait()
         return QueueList(queues=[Queue(space_id=space_id) for space_id in command.space_ids])
 
     async def _cancel(self, command: CancelRequest) -> RequestReply:

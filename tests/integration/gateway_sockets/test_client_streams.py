@@ -216,6 +216,23 @@ async def test_a_watched_space_tells_what_changes(
     await client.quiet()
 
 
+async def test_sockets_that_come_at_once_ask_for_their_queues_together(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    platform.queue_gate = asyncio.Event()
+    space_id = platform.space_ids["demo"]
+    clients = [await signed_in(connect, gateway) for _ in range(4)]
+    await clients[0].send("subscribe", space_id=space_id)
+    await eventually(lambda: len(platform.queue_questions) == 1)
+    for client in clients[1:]:
+        await client.send("subscribe", space_id=space_id)
+        await client.quiet()
+    platform.queue_gate.set()
+    for client in clients:
+        assert (await client.frame("space"))["space_id"] == space_id
+    assert [question.space_ids for question in platform.queue_questions] == [[space_id], [space_id]]
+
+
 async def test_a_cancel_is_answered_with_the_requests_status(
     gateway: Gateway, platform: PlatformDouble, connect: Connect
 ) -> None:

@@ -53,6 +53,61 @@ async def test_what_was_asked_before_a_change_and_answered_after_is_not_remember
     assert await memory.recall("a", ask) == "new"
 
 
+async def test_many_who_want_the_same_answer_ask_once_and_one_that_gives_up_spoils_nothing() -> (
+    None
+):
+    memory: Memory[str, int] = Memory(ManualClock())
+    gate = asyncio.Event()
+    asked = 0
+
+    async def ask() -> int:
+        nonlocal asked
+        asked += 1
+        await gate.wait()
+        return asked
+
+    first, *others = [asyncio.create_task(memory.recall("a", ask)) for _ in range(4)]
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.set()
+    assert await asyncio.gather(*others) == [1, 1, 1]
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert asked == 1
+
+
+async def test_who_asks_after_a_change_does_not_wait_for_an_older_question() -> None:
+    memory: Memory[str, str] = Memory(ManualClock())
+    gate = asyncio.Event()
+
+    async def ask_slowly() -> str:
+        await gate.wait()
+        return "old"
+
+    async def ask() -> str:
+        return "new"
+
+    slow = asyncio.create_task(memory.recall("a", ask_slowly))
+    await asyncio.sleep(0)
+    memory.forget(lambda _: False)
+    assert await memory.recall("a", ask) == "new"
+    gate.set()
+    assert await slow == "old"
+    assert memory.known("a") == "new"
+
+
+async def test_a_refusal_reaches_all_who_wait_for_the_answer() -> None:
+    memory: Memory[str, int] = Memory(ManualClock())
+
+    async def refuse() -> int:
+        raise ProblemError.of(Code.UNAUTHENTICATED)
+
+    answers = await asyncio.gather(
+        *(memory.recall("a", refuse) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [ProblemError] * 3
+
+
 async def test_a_refusal_is_not_remembered() -> None:
     memory: Memory[str, int] = Memory(ManualClock())
 

@@ -4,9 +4,11 @@ A memory is dropped at once when the registry says that something changed; that 
 so five seconds is the longest a revoked key still works here.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from spaces_chassis.bus import Bus
@@ -34,6 +36,7 @@ class Memory(Generic[K, V]):
         self._clock = clock
         self._remember_s = remember_s
         self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._asking: dict[K, asyncio.Task[V]] = {}
         self._generation = 0
 
     def known(self, key: K) -> V | None:
@@ -44,11 +47,17 @@ class Memory(Generic[K, V]):
         return None
 
     async def recall(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
-        """The answer, asked for when it is not known or too old."""
+        """The answer, asked for when it is not known or too old; once, however many want it meanwhile."""
         known = self.known(key)
         if known is not None:
             return known
-        generation = self._generation
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key, ask, self._generation))
+            asking.add_done_callback(partial(self._answered, key))
+        return await asyncio.shield(asking)  # one that gives up does not take the others along
+
+    async def _ask(self, key: K, ask: Callable[[], Awaitable[V]], generation: int) -> V:
         answer = await ask()
         # An answer that was on its way while something was forgotten may be the old one.
         if generation == self._generation:
@@ -58,9 +67,16 @@ class Memory(Generic[K, V]):
                 self._kept.popitem(last=False)
         return answer
 
+    def _answered(self, key: K, asking: "asyncio.Task[V]") -> None:
+        if self._asking.get(key) is asking:
+            del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # told to whoever still waits, and to nobody when all gave up
+
     def forget(self, concerns: Callable[[V], bool]) -> None:
         """Drops every answer that the predicate names."""
         self._generation += 1
+        self._asking.clear()  # who asks from now on wants an answer from now on
         for key in [key for key, (_, value) in self._kept.items() if concerns(value)]:
             del self._kept[key]
 

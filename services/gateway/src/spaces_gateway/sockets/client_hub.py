@@ -8,7 +8,7 @@ from spaces_chassis.batcher import Batcher
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import AccessChanged, Principal, PrincipalKind
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import GetRequests, RequestView
+from spaces_contracts.requests import GetQueues, GetRequests, Queue, RequestView
 from spaces_gateway.services import Services
 from spaces_gateway.sockets.door import Door
 from spaces_gateway.sockets.request_stream import Sources
@@ -37,6 +37,7 @@ class ClientHub:
         self.sockets: set[ClientSocket] = set()
         self.guests: set[Guest] = set()
         self._views: Batcher[str, RequestView | None] = Batcher(self._read, name="views")
+        self._queues: Batcher[str, Queue | None] = Batcher(self._read_queues, name="queues")
 
     async def view(self, request_id: str, actor: Principal) -> RequestView:
         """A request as this actor may see it. Problems: request_not_found, unavailable."""
@@ -50,6 +51,18 @@ class ClientHub:
         found = {view.request_id: view for view in reply.requests}
         return [found.get(request_id) for request_id in request_ids]
 
+    async def queue(self, space_id: str) -> Queue | None:
+        """A space's queue now; None when the space is gone. Problem: unavailable.
+
+        When thousands of sockets come back at once, each asks for the space that it watches.
+        """
+        return await self._queues.add(space_id)
+
+    async def _read_queues(self, space_ids: list[str]) -> Sequence[Queue | None]:
+        reply = await self.services.bus.request(GetQueues(space_ids=list(dict.fromkeys(space_ids))))
+        found = {queue.space_id: queue for queue in reply.queues}
+        return [found.get(space_id) for space_id in space_ids]
+
     def access_changed(self, changed: AccessChanged) -> None:
         """A credential that was revoked ends its sockets, too."""
         if changed.what != "principal":
@@ -62,8 +75,9 @@ class ClientHub:
     # Part
 
     async def start(self) -> None:
-        """Starts the reader of requests."""
+        """Starts the readers of requests and queues."""
         await self._views.start()
+        await self._queues.start()
 
     async def drain(self) -> None:
         """Sends everybody away, each with its own time to come back."""
@@ -75,10 +89,11 @@ class ClientHub:
         """Drops what is still connected."""
         for socket in list(self.sockets):
             socket.wire.abort()
+        await self._queues.stop()
         await self._views.stop()
 
     def healthy(self) -> bool:
-        return self._views.healthy()
+        return self._views.healthy() and self._queues.healthy()
 
 
 def may_see(actor: Principal, view: RequestView) -> bool:

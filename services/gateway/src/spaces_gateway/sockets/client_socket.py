@@ -11,7 +11,7 @@ from spaces_chassis.errors import ProblemError
 from spaces_contracts.client_socket import After, SubmitFrame
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import CancelRequest, GetQueues
+from spaces_contracts.requests import CancelRequest
 from spaces_contracts.spaces import SpaceEvent
 from spaces_gateway.sockets import client_frames as build
 from spaces_gateway.sockets.answers import close, error
@@ -276,7 +276,7 @@ class ClientSocket:
             if space_id not in self.session.spaces:  # unsubscribed meanwhile
                 hub.sources.fanout.spaces.remove(f"sev.{space_id}", self._on_space)
                 return
-            queues = (await hub.services.bus.request(GetQueues(space_ids=[space_id]))).queues
+            queue = await hub.queue(space_id)
         except ProblemError as refused:
             self._perform(
                 self.session.watch_failed(
@@ -284,7 +284,6 @@ class ClientSocket:
                 )
             )
             return
-        queue = queues[0] if queues else None
         now = SpaceEvent(
             space_id=space_id,
             connected=queue.connected if queue else space.connected,
