@@ -20,6 +20,7 @@ from spaces_contracts.identifiers import new_id
 from spaces_gateway.access import Access
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
+from spaces_gateway.http.one_write import OneWriteProtocol
 from spaces_gateway.services import Services
 from spaces_gateway.settings import GatewaySettings
 from spaces_gateway.sockets.assembly import GatewaySockets
@@ -102,6 +103,7 @@ def assemble(nats_server: RunningNats, folder: Path, limits: SocketLimits | None
         app,
         host="127.0.0.1",
         port=0,
+        http=OneWriteProtocol,
         ws=SpacesWebSocketProtocol,
         ws_max_size=1_048_576,
         ws_per_message_deflate=False,

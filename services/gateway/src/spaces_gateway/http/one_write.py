@@ -25,6 +25,12 @@ class OneWriteProtocol(HttpToolsProtocol):
         cast("Scope", cycle.scope)[EXTENSION] = cycle
         super()._start_asgi_task(cycle, app)
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # The socket has a protocol of its own now. Parser and protocol hold each other, and would stay for as long
+        # as no full garbage collection comes.
+        del self.parser
+
 
 async def write_answer(
     cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes

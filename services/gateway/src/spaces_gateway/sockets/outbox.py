@@ -37,8 +37,9 @@ class Outbox:
         if self._closed:
             return
         if len(self._frames) >= self._limits.messages or self._bytes >= self._limits.bytes:
+            overflowed = self._overflowed
             self.close()
-            self._overflowed()
+            overflowed()
             return
         self._frames.append(frame)
         self._bytes += len(frame)
@@ -80,6 +81,7 @@ class Outbox:
     def close(self) -> None:
         """Drops what waits and takes nothing more."""
         self._closed = True
+        self._overflowed = _nothing  # it holds the socket, which holds this outbox
         self._frames.clear()
         self._bytes = 0
         if self._room is not None:
@@ -89,3 +91,7 @@ class Outbox:
     def _turn(self) -> None:
         self._scheduled = False
         self.flush()
+
+
+def _nothing() -> None:
+    """Who would hear of it is gone."""

@@ -296,6 +296,7 @@ class RequestStream:
         fanout.ends.remove(self._end_subject, _ignore)
         if self._watch is not None:
             self._watch.stop()
+            self._watch = None  # it holds this stream
         if self._queued:
             self._sources.hints.remove(self.space_id, self)
         if self._reader is not None and self._reader is not asyncio.current_task():
