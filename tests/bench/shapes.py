@@ -118,6 +118,7 @@ def idle_sockets(bench: Bench) -> dict[str, Any]:
         finally:
             idle.kill()
             idle.communicate()
+        before += bench.echo(system)  # the machine's own drift is then in both
     return compared(before, after, sockets=count, per_socket=full.kib_more_than(empty, count))
 
 
