@@ -81,6 +81,9 @@ async def test_services_change_requests_by_functions_only(
         await service.close()
 
 
+HOT = {"scheduler.submit_many", "scheduler.finish_many"}
+
+
 async def test_every_function_with_the_owners_rights_has_a_fixed_search_path_and_one_kind_of_plan(
     newest: Connection,
 ) -> None:
@@ -93,6 +96,10 @@ async def test_every_function_with_the_owners_rights_has_a_fixed_search_path_and
     assert len(rows) > 15
     for row in rows:
         settings = set(row["proconfig"])
+        if row["name"].partition("(")[0] in HOT:
+            # Setting it costs each call: their connections plan so, see plans.py of the scheduler.
+            assert settings == {"search_path=pg_catalog, pg_temp"}
+            continue
         assert {
             "search_path=pg_catalog, pg_temp",
             "plan_cache_mode=force_generic_plan",

@@ -296,7 +296,9 @@ class SqlQueue(WholeQueue):
 
     def _same_jobs(self, claimed: list[str], rows: list[asyncpg.Record]) -> None:
         jobs = sorted(
-            (r["request_id"], r["attempt"], r["connection_id"]) for r in rows if r["kind"] == "job"
+            (r["request_id"], r["attempt"], r["connection_id"])
+            for r in rows
+            if r["connection_id"] is not None
         )
         mine = []
         for request_id in sorted(claimed):

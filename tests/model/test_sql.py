@@ -37,12 +37,12 @@ BUGS = {
         "SET live = true",
     ),
     "first come, first served, whatever the priority": (
-        "claim_lanes",
-        "ORDER BY r.priority DESC, r.seq LIMIT free.n",
-        "ORDER BY r.seq LIMIT free.n",
+        "claim_jobs",
+        "ORDER BY r.priority DESC, r.seq LIMIT slot.n",
+        "ORDER BY r.seq LIMIT slot.n",
     ),
     "slots that are taken count as free": (
-        "claim_lanes",
+        "claim_jobs",
         "c.slots - held.n AS free",
         "c.slots AS free",
     ),

@@ -125,7 +125,7 @@ def _config(module: str, tests: str) -> str:
     plugins = "-p pytest_asyncio.plugin -p pytest_timeout"
     command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider {plugins} {tests}"
     return (
-        f"[cosmic-ray]\nmodule-path = {json.dumps(module)}\ntimeout = 60.0\n"
+        f"[cosmic-ray]\nmodule-path = {json.dumps(module)}\ntimeout = 20.0\n"
         f"excluded-modules = []\ntest-command = {json.dumps(command)}\n"
         '[cosmic-ray.distributor]\nname = "local"\n'
         f"[cosmic-ray.filters.operators-filter]\nexclude-operators = {json.dumps(NO_BEHAVIOUR)}\n"

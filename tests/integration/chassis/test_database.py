@@ -139,7 +139,7 @@ async def test_a_hot_statement_survives_the_loss_of_its_connection(database: Dat
 
 @pytest.mark.parametrize("plan_cache", ["force_generic_plan", "force_custom_plan"])
 async def test_a_hot_statements_plans_can_be_pinned(database: Database, plan_cache: str) -> None:
-    hot = database.hot("SHOW plan_cache_mode", plan_cache=plan_cache)  # type: ignore[arg-type]  # both are
+    hot = database.hot("SHOW plan_cache_mode", settings={"plan_cache_mode": plan_cache})
     assert await hot.fetchval() == plan_cache
 
 

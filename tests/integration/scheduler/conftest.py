@@ -14,6 +14,7 @@ from spaces_chassis.lifecycle import Loop, Part
 from spaces_chassis.migrate import migrate
 from spaces_chassis.settings import BusSettings
 from spaces_scheduler.app import Scheduler
+from spaces_scheduler.plans import ROW_BY_ROW
 from spaces_scheduler.settings import SchedulerSettings
 from tests.integration.scheduler.world import Lanes, World
 from tests.support.servers import RunningNats, RunningPostgres
@@ -54,7 +55,9 @@ async def lanes(
 ) -> AsyncIterator[Lanes]:
     """The functions, called with the rights of the services that call them."""
     as_registry, as_scheduler = [
-        await asyncpg.connect(postgres_server.role_url(role, scheduler_database))
+        await asyncpg.connect(
+            postgres_server.role_url(role, scheduler_database), server_settings=ROW_BY_ROW
+        )
         for role in ("spaces_registry", "spaces_scheduler")
     ]
     yield Lanes(as_registry, as_scheduler, tables)

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from spaces_contracts.identifiers import new_id
+from spaces_scheduler.plans import ROW_BY_ROW
 from tests.integration.scheduler.conftest import Tables
 from tests.integration.scheduler.world import Lanes, new_request
 from tests.support.servers import RunningPostgres
@@ -31,7 +32,9 @@ async def actors(
     made = []
     for _ in range(ACTORS):
         roles = [
-            await asyncpg.connect(postgres_server.role_url(role, scheduler_database))
+            await asyncpg.connect(
+                postgres_server.role_url(role, scheduler_database), server_settings=ROW_BY_ROW
+            )
             for role in ("spaces_registry", "spaces_scheduler")
         ]
         made.append(Lanes(roles[0], roles[1], tables))
@@ -56,7 +59,7 @@ class Schedule:
         self.jobs += [
             (row["space_id"], row["connection_id"], row["request_id"], row["attempt"])
             for row in rows
-            if row["kind"] == "job"
+            if row["connection_id"] is not None
         ]
 
 

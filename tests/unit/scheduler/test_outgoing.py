@@ -14,7 +14,6 @@ from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import CancelJob, ConnectionGone, Job, RequestFinished, RequestState
-from spaces_scheduler.claimed_jobs import ClaimedJob
 from spaces_scheduler.end_publisher import EndPublisher
 from spaces_scheduler.job_sender import JobSender
 from spaces_scheduler.meters import Meters
@@ -36,7 +35,7 @@ def meters() -> Meters:
     return Meters(Metrics("test"))
 
 
-def job(**fields: Any) -> ClaimedJob:
+def job(**fields: Any) -> Job:
     connection_id = new_id()
     values: dict[str, Any] = {
         "request_id": new_id(),
@@ -44,13 +43,12 @@ def job(**fields: Any) -> ClaimedJob:
         "attempt": 1,
         "connection_id": connection_id,
         "route": f"gw.{new_id()}.wk.{connection_id}",
-        "payload": b'"x"',
-        "files": None,
+        "payload": '"x"',
         "upload_url": None,
         "remaining_ms": 1000,
         "queue_size": 0,
     }
-    return ClaimedJob(**(values | fields))
+    return Job(**(values | fields))
 
 
 def end(**fields: Any) -> RequestFinished:

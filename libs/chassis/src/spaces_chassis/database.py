@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
@@ -16,7 +16,6 @@ from spaces_chassis.settings import DatabaseSettings
 
 log = structlog.get_logger(__name__)
 
-PlanCache = Literal["auto", "force_generic_plan", "force_custom_plan"]
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 else:  # generic only in the stubs
@@ -65,10 +64,10 @@ class HotStatement:
     Calls are made one after the other. A lost connection fails the call under way; the next one reconnects.
     """
 
-    def __init__(self, database: "Database", sql: str, plan_cache: PlanCache) -> None:
+    def __init__(self, database: "Database", sql: str, settings: Mapping[str, str]) -> None:
         self._database = database
         self._sql = sql
-        self._plan_cache = plan_cache
+        self._settings = settings
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._statement: PreparedStatement[asyncpg.Record] | None = None
@@ -109,7 +108,7 @@ class HotStatement:
     async def _prepared(self) -> "PreparedStatement[asyncpg.Record]":
         if self._statement is None or self._connection is None or self._connection.is_closed():
             await self.close()
-            self._connection = await self._database.connect({"plan_cache_mode": self._plan_cache})
+            self._connection = await self._database.connect(self._settings)
             self._statement = await self._connection.prepare(self._sql)
         return self._statement
 
@@ -238,14 +237,17 @@ class Database:
         async with self._acquired() as connection, connection.transaction():
             yield connection
 
-    def hot(self, sql: str, *, plan_cache: PlanCache = "auto") -> HotStatement:
-        """A statement with a connection of its own; made before start it is ready when start returns."""
-        statement = HotStatement(self, sql, plan_cache)
+    def hot(self, sql: str, *, settings: Mapping[str, str] | None = None) -> HotStatement:
+        """A statement with a connection of its own; made before start it is ready when start returns.
+
+        `settings` are the server's, such as `plan_cache_mode`, for that connection.
+        """
+        statement = HotStatement(self, sql, settings or {})
         self._hot.append(statement)
         return statement
 
     async def connect(
-        self, server_settings: dict[str, str] | None = None
+        self, server_settings: Mapping[str, str] | None = None
     ) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection of one's own, such as for advisory locks; the caller closes it."""
         with unavailable_when_down():

@@ -80,7 +80,7 @@ class Intake:
     async def _flush(self, requests: list[NewRequest]) -> Sequence[SubmitVerdict]:
         intake = await self._store.submit(requests)
         self._outgoing.sender.send(intake.jobs)
-        self._outgoing.queues.changed(intake.lanes)
+        self._outgoing.queues.changed(intake.lanes.values())
         return [self._verdict(acceptance) for acceptance in intake.acceptances]
 
     def _verdict(self, acceptance: Acceptance) -> SubmitVerdict:

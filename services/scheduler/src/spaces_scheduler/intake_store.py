@@ -1,16 +1,17 @@
 """SQL of accepting requests: one function call, prepared once, on a connection of its own."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 
 from spaces_chassis.database import Database
-from spaces_contracts.requests import NewRequest
-from spaces_scheduler.claimed_jobs import ClaimedJob, claimed_job
+from spaces_contracts.requests import Job, NewRequest
+from spaces_scheduler.claimed_jobs import claimed_job, job_of
 from spaces_scheduler.file_lists import encode_files
 from spaces_scheduler.lane_counts import LaneCount, lane_count
-from spaces_scheduler.rounds import rounds
+from spaces_scheduler.plans import ROW_BY_ROW
+from spaces_scheduler.rounds import in_rounds
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Intake:
     """What one call changed."""
 
     acceptances: list[Acceptance]
-    jobs: list[ClaimedJob]
-    lanes: list[LaneCount]
+    jobs: list[Job] = field(default_factory=list)
+    lanes: dict[str, LaneCount] = field(default_factory=dict)
 
 
 class IntakeStore:
@@ -42,27 +43,19 @@ class IntakeStore:
     def __init__(self, database: Database) -> None:
         self._submit = database.hot(
             "SELECT * FROM scheduler.submit_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-            " $13, $14, $15)"
+            " $13, $14, $15)",
+            settings=ROW_BY_ROW,
         )
 
     async def submit(self, requests: Sequence[NewRequest]) -> Intake:
         """Durable when it returns. Each request has its own verdict, in their order."""
-        split = rounds(requests, names_of)
-        if len(split) == 1:
-            return await self._one_round(requests)
-        parts = [await self._one_round([requests[nth] for nth in part]) for part in split]
-        acceptances = {
-            nth: acceptance
-            for indexes, part in zip(split, parts, strict=True)
-            for nth, acceptance in zip(indexes, part.acceptances, strict=True)
-        }
-        return Intake(
-            [acceptances[nth] for nth in range(len(requests))],
-            [job for part in parts for job in part.jobs],
-            [lane for part in parts for lane in part.lanes],
+        intake = Intake([])
+        intake.acceptances.extend(
+            await in_rounds(requests, names_of, lambda part: self._one_round(part, intake))
         )
+        return intake
 
-    async def _one_round(self, requests: Sequence[NewRequest]) -> Intake:
+    async def _one_round(self, requests: Sequence[NewRequest], intake: Intake) -> list[Acceptance]:
         rows = await self._submit.fetch(
             [r.request_id for r in requests],
             [r.space_id for r in requests],
@@ -80,19 +73,18 @@ class IntakeStore:
             [r.body_sha256 for r in requests],
             [r.notify for r in requests],
         )
-        intake = Intake([], [], [])
-        payloads: dict[str, bytes] | None = None
+        acceptances: dict[int, Acceptance] = {}
         for row in rows:
-            kind = row["kind"]
-            if kind == "verdict":
-                intake.acceptances.append(_acceptance(row))
-            elif kind == "job":
-                if payloads is None:
-                    payloads = {r.request_id: r.payload.encode() for r in requests}
-                intake.jobs.append(claimed_job(row, payloads))
-            else:
-                intake.lanes.append(lane_count(row))
-        return intake
+            if row["running"] is not None:
+                intake.lanes[row["space_id"]] = lane_count(row)
+            if row["kind"] == "job":
+                intake.jobs.append(claimed_job(row))
+                continue
+            nth = row["ord"] - 1
+            acceptances[nth] = _acceptance(row)
+            if row["connection_id"] is not None:
+                intake.jobs.append(job_of(requests[nth], row))
+        return [acceptances[nth] for nth in range(len(requests))]
 
 
 def names_of(request: NewRequest) -> list[Hashable]:

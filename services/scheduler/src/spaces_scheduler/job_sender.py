@@ -11,8 +11,7 @@ from spaces_chassis.errors import BusUnavailable, ProblemError
 from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.message import Message
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import CancelJob, ConnectionGone
-from spaces_scheduler.claimed_jobs import ClaimedJob
+from spaces_contracts.requests import CancelJob, ConnectionGone, Job
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.truth_store import Stop
 
@@ -35,13 +34,13 @@ class JobSender:
         self._sent: dict[tuple[str, int], float] = {}
         self._suspected: dict[str, float] = {}
 
-    def send(self, jobs: Sequence[ClaimedJob]) -> None:
+    def send(self, jobs: Sequence[Job]) -> None:
         """Gives jobs to their connections."""
         for job in jobs:
             if len(self._sent) >= _MEASURED:
                 self._sent.clear()
             self._sent[job.request_id, job.attempt] = self._clock.monotonic()
-            self._publish(job.message(), job.connection_id)
+            self._publish(job, job.connection_id)
 
     def stop(self, stop: Stop, reason: Problem | None) -> None:
         """Asks a worker to stop an attempt."""

@@ -14,5 +14,5 @@ class LaneCount(NamedTuple):
 
 
 def lane_count(row: asyncpg.Record) -> LaneCount:
-    """From a row of kind `lane`."""
+    """From a row that names its lane's counters."""
     return LaneCount(row["space_id"], row["queue_size"], row["running"])

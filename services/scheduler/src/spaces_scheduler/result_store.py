@@ -1,17 +1,18 @@
 """SQL of what workers tell: results on a hot connection of their own, acceptances and refusals in the pool."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import asyncpg
 
 from spaces_chassis.database import Database
-from spaces_contracts.requests import JobAnswer, JobResult
-from spaces_scheduler.claimed_jobs import ClaimedJob, claimed_job
+from spaces_contracts.requests import Job, JobAnswer, JobResult
+from spaces_scheduler.claimed_jobs import claimed_job
 from spaces_scheduler.file_lists import encode_files
 from spaces_scheduler.lane_counts import LaneCount, lane_count
-from spaces_scheduler.rounds import rounds
+from spaces_scheduler.plans import ROW_BY_ROW
+from spaces_scheduler.rounds import in_rounds
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Outcome:
     """What one call changed."""
 
     judgements: list[Judgement]
-    jobs: list[ClaimedJob]
-    lanes: list[LaneCount]
+    jobs: list[Job] = field(default_factory=list)
+    lanes: dict[str, LaneCount] = field(default_factory=dict)
 
 
 class ResultStore:
@@ -44,27 +45,23 @@ class ResultStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._finish = database.hot(
-            "SELECT * FROM scheduler.finish_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            "SELECT * FROM scheduler.finish_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            settings=ROW_BY_ROW,
         )
 
     async def finish(self, results: Sequence[JobResult]) -> Outcome:
         """Durable when it returns. Each result has its own verdict, in their order."""
-        split = rounds(results, lambda result: [result.request_id])
-        if len(split) == 1:
-            return await self._one_round(results)
-        parts = [await self._one_round([results[nth] for nth in part]) for part in split]
-        judgements = {
-            nth: judgement
-            for indexes, part in zip(split, parts, strict=True)
-            for nth, judgement in zip(indexes, part.judgements, strict=True)
-        }
-        return Outcome(
-            [judgements[nth] for nth in range(len(results))],
-            [job for part in parts for job in part.jobs],
-            [lane for part in parts for lane in part.lanes],
+        outcome = Outcome([])
+        outcome.judgements.extend(
+            await in_rounds(
+                results,
+                lambda result: [result.request_id],
+                lambda part: self._one_round(part, outcome),
+            )
         )
+        return outcome
 
-    async def _one_round(self, results: Sequence[JobResult]) -> Outcome:
+    async def _one_round(self, results: Sequence[JobResult], outcome: Outcome) -> list[Judgement]:
         rows = await self._finish.fetch(
             [r.space_id for r in results],
             [r.connection_id for r in results],
@@ -78,16 +75,15 @@ class ResultStore:
             [r.processing_time_seconds for r in results],
             [_aware(r.timestamp) for r in results],
         )
-        outcome = Outcome([], [], [])
+        judgements: dict[int, Judgement] = {}
         for row in rows:
-            kind = row["kind"]
-            if kind == "verdict":
-                outcome.judgements.append(_judgement(row))
-            elif kind == "job":
+            if row["running"] is not None:
+                outcome.lanes[row["space_id"]] = lane_count(row)
+            if row["kind"] == "job":
                 outcome.jobs.append(claimed_job(row))
             else:
-                outcome.lanes.append(lane_count(row))
-        return outcome
+                judgements[row["ord"] - 1] = _judgement(row)
+        return [judgements[nth] for nth in range(len(results))]
 
     async def accept(self, answers: Sequence[JobAnswer]) -> int:
         """Notes that workers took jobs; how many were still to be noted."""

@@ -86,7 +86,7 @@ class Results:
         for result, judgement in zip(results, outcome.judgements, strict=True):
             if judgement.finished:
                 self._outgoing.ends.publish(_end(result, judgement), judgement.notify)
-        self._outgoing.queues.changed(outcome.lanes)
+        self._outgoing.queues.changed(outcome.lanes.values())
         return [ResultOutcome(judgement.verdict) for judgement in outcome.judgements]
 
 

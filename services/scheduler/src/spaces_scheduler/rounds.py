@@ -1,9 +1,10 @@
-"""Splits a batch so that no round names anything twice: what a batch function asks of its callers. Pure."""
+"""Splits a batch so that no round names anything twice: what a batch function asks of its callers."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def rounds(items: Sequence[T], names: Callable[[T], Iterable[Hashable]]) -> list[list[int]]:
@@ -18,3 +19,19 @@ def rounds(items: Sequence[T], names: Callable[[T], Iterable[Hashable]]) -> list
             split.append([])
         split[nth].append(index)
     return split
+
+
+async def in_rounds(
+    items: Sequence[T],
+    names: Callable[[T], Iterable[Hashable]],
+    call: Callable[[Sequence[T]], Awaitable[list[R]]],
+) -> list[R]:
+    """What `call` says of each item, in their order; it is called once a round, nearly always once."""
+    split = rounds(items, names)
+    if len(split) == 1:
+        return await call(items)
+    said: dict[int, R] = {}
+    for indexes in split:
+        part = await call([items[nth] for nth in indexes])
+        said.update(zip(indexes, part, strict=True))
+    return [said[nth] for nth in range(len(items))]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from spaces_chassis.database import Database
-from spaces_contracts.requests import RequestFinished, RequestState
-from spaces_scheduler.claimed_jobs import ClaimedJob, claimed_job
+from spaces_contracts.requests import Job, RequestFinished, RequestState
+from spaces_scheduler.claimed_jobs import claimed_job
 from spaces_scheduler.file_lists import decode_files
 from spaces_scheduler.lane_counts import LaneCount, lane_count
 from spaces_scheduler.request_store import decode_problem
@@ -28,7 +28,7 @@ class Truth:
     """One request: what must be sent, stopped or told because of its state."""
 
     lane: LaneCount
-    job: ClaimedJob | None
+    job: Job | None
     stop: Stop | None
     finished: RequestFinished | None
     notify: str | None
