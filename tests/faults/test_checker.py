@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.faults.checker import Evidence, Findings, check
-from tests.faults.history import Execution, Inflicted, Outcome, Ownership, Submission, Window
+from tests.faults.history import (
+    Execution,
+    Inflicted,
+    Outcome,
+    Ownership,
+    Reading,
+    Submission,
+    Window,
+)
 from tests.faults.progress import STALL_LIMIT_S, stalls
 from tests.faults.reruns import LEASE_LOST
 
@@ -54,6 +62,43 @@ def test_a_healthy_run_has_no_findings(count: int) -> None:
     assert findings.duplicate_executions == 0
 
 
+def test_of_nothing_nothing_is_found() -> None:
+    assert check(Evidence(submissions=[], outcomes=[])) == Findings()
+    assert (Findings().duplicate_executions, Findings().longest_stall_s) == (0, 0.0)
+    counts = (Findings().streams_read, Findings().resumes, Findings().unrecovered)
+    assert (counts, Findings().longest_outage_s) == ((0, 0, 0), 0.0)
+
+
+def test_what_comes_after_a_submission_in_doubt_is_judged_too() -> None:
+    evidence = healthy(3)
+    evidence.submissions[0].acknowledged_at = None
+    evidence.submissions[0].request_ids = []
+    rest = replace(evidence, outcomes=evidence.outcomes[1:], executions=evidence.executions[1:])
+    assert check(rest).violations() == []
+    assert check(rest).accepted == 2
+    assert with_outcome(rest, 1, state="running", finished_at=None).stuck
+    swapped = [replace(one, began_s=9.0 - one.began_s) for one in rest.executions]
+    assert len(check(replace(rest, executions=swapped)).fifo) == 1
+
+
+def test_what_comes_after_a_stream_is_judged_too() -> None:
+    evidence = healthy(3)
+    streamed = replace(evidence, readings=[Reading("r0", 0, resumes=2)])
+    found = with_outcome(streamed, 1, state="failed", prompt_echoed=None).wrong
+    assert found == ["k1: failed, None"]
+    assert (check(streamed).streams_read, check(streamed).resumes) == (1, 2)
+
+
+def test_any_other_end_than_success_is_wrong() -> None:
+    for state in ("cancelled", "expired", "failed"):
+        assert len(with_outcome(healthy(3), 1, state=state, prompt_echoed=None).wrong) == 1, state
+
+
+def test_a_later_or_an_earlier_prompt_is_not_ones_own() -> None:
+    for prompt in ("a", "z"):
+        assert len(with_outcome(healthy(3), 1, prompt_echoed=prompt).wrong) == 1, prompt
+
+
 def test_a_request_the_api_does_not_know_is_lost() -> None:
     evidence = healthy(5)
     outcomes = [one for one in evidence.outcomes if one.request_id != "r2"]
@@ -90,7 +135,9 @@ def test_a_killed_handler_may_fail_the_one_request_it_ran() -> None:
 def test_a_key_accepted_twice_is_duplicated() -> None:
     evidence = healthy(3)
     evidence.submissions[1].request_ids.append("r9")
-    assert check(evidence).duplicated
+    findings = check(evidence)
+    assert findings.duplicated == ["k1: accepted as ['r1', 'r9']"]
+    assert findings.lost == [], "the first id is known"
 
 
 def test_a_request_nobody_submitted_is_duplicated() -> None:
@@ -101,8 +148,9 @@ def test_a_request_nobody_submitted_is_duplicated() -> None:
 
 def test_a_row_listed_twice_is_duplicated() -> None:
     evidence = healthy(3)
-    again = [*evidence.outcomes, evidence.outcomes[0]]
-    assert check(replace(evidence, outcomes=again)).duplicated
+    again = [*evidence.outcomes, replace(evidence.outcomes[0], prompt_echoed=None)]
+    findings = check(replace(evidence, outcomes=again))
+    assert findings.duplicated == ["r0: listed 2 times"]
 
 
 def test_a_lost_acknowledgement_may_leave_one_request_and_no_more() -> None:
