@@ -37,12 +37,12 @@ PURE = {
     ),
     "services/gateway/src/spaces_gateway/sockets/stream_merge.py": "tests/unit/gateway_sockets/test_stream_merge.py",
     "services/gateway/src/spaces_gateway/sockets/chunk_window.py": "tests/unit/gateway_sockets/test_chunk_window.py",
-    "services/gateway/src/spaces_gateway/files/signing.py": "tests/unit/gateway",
+    "services/gateway/src/spaces_gateway/files/signing.py": "tests/unit/gateway/test_signing.py",
     "services/worker-agent/src/spaces_worker_agent/session.py": (
         "tests/unit/worker_agent/test_session_times.py tests/unit/worker_agent/test_session.py"
     ),
-    "services/worker-agent/src/spaces_worker_agent/window.py": "tests/unit/worker_agent/test_pure_parts.py",
-    "services/worker-agent/src/spaces_worker_agent/finished.py": "tests/unit/worker_agent/test_pure_parts.py",
+    "services/worker-agent/src/spaces_worker_agent/window.py": "tests/unit/worker_agent/test_window.py",
+    "services/worker-agent/src/spaces_worker_agent/finished.py": "tests/unit/worker_agent/test_finished.py",
     "libs/client/src/spaces_client/resume.py": "tests/unit/client/test_resume.py",
     "libs/client/src/spaces_client/retry.py": "tests/unit/client/test_retry.py",
     "tests/faults/checker.py": "tests/faults/test_checker.py",

@@ -11,7 +11,7 @@ from spaces_chassis.testing import ManualClock
 from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
-from spaces_gateway.files.signing import MARGIN_S, FileLinks, Purpose
+from spaces_gateway.files.signing import MARGIN_S, FileLinks, Purpose, random_key
 
 TOKENS = st.text("0123456789abcdefghjkmnpqrstvwxyz", min_size=1, max_size=32)
 
@@ -95,3 +95,44 @@ def test_an_output_is_not_opened_by_the_signature_of_an_input() -> None:
     (as_input,) = links.input_refs([one], "request", 60)
     (as_output,) = links.output_refs([one], "request")
     assert as_input.url != as_output.url
+
+
+def test_where_a_worker_uploads_is_signed_for_its_tenant_and_outlives_the_request_too() -> None:
+    clock = ManualClock()
+    links = FileLinks(b"key", clock)
+    address = urlsplit(links.upload_url("request", "tenant", 60))
+    assert address.path == "/api/results/request/files"
+    query = {name: values[0] for name, values in parse_qs(address.query).items()}
+    assert (query["tenant"], int(query["exp"])) == ("tenant", links.expiry(60 + 300))
+    facts = (Purpose.UPLOAD, "tenant", "request", int(query["exp"]), query["sig"])
+    assert code_of(links, *facts) is None
+    clock.forward(60 + 300)
+    assert code_of(links, *facts) is None
+    clock.forward(2)
+    assert code_of(links, *facts) is Code.SIGNATURE_EXPIRED
+
+
+def test_an_output_is_read_for_an_hour() -> None:
+    links = FileLinks(b"key", ManualClock())
+    (ref,) = links.output_refs([file()], "request")
+    assert ref.url is not None
+    assert int(parse_qs(urlsplit(ref.url).query)["exp"][0]) == links.expiry(3600)
+
+
+def test_an_address_is_good_in_its_last_second_and_never_for_less_than_it_says() -> None:
+    clock = ManualClock()
+    links = FileLinks(b"key", clock)
+    for lifetime_s in (0, 0.5, 1, 59.9):
+        left_s = links.expiry(lifetime_s) - clock.now().timestamp() - lifetime_s
+        assert 0 < left_s <= 1
+    now = int(clock.now().timestamp())
+    clock.forward(now + 1 - clock.now().timestamp())
+    facts = (Purpose.INPUT, "f", "r", now + 1)
+    assert clock.now().timestamp() == now + 1
+    assert code_of(links, *facts, links.sign(*facts)) is None
+
+
+def test_a_key_of_ones_own_is_as_long_as_the_digest_and_never_the_same() -> None:
+    keys = {random_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert {len(key) for key in keys} == {32}

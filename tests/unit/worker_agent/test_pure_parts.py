@@ -1,4 +1,4 @@
-"""Frames, windows, memory, backoff, addresses, deaths: the small pure modules."""
+"""Frames, stored chunks, backoff, addresses, deaths: the small pure modules."""
 
 import json
 import random
@@ -31,10 +31,8 @@ from spaces_worker_agent.addresses import (
 from spaces_worker_agent.attempts import Accept, Chunks, Key, Progress, Refuse, Result
 from spaces_worker_agent.backoff import EARLY_CAP_S, EARLY_TRIES, Backoff
 from spaces_worker_agent.death import describe_death
-from spaces_worker_agent.finished import REMEMBER_S, FinishedMemory
 from spaces_worker_agent.gpus import parse_gpus
 from spaces_worker_agent.stored_chunks import StoredChunks
-from spaces_worker_agent.window import BATCH_CHARACTERS, BATCH_CHUNKS, next_batch
 from spaces_worker_agent.wire import encode
 
 SPACE = "s" * 26
@@ -94,22 +92,6 @@ def test_the_other_frames_fit_the_contract() -> None:
     assert (progress.percent, progress.message) == (12.5, None)
 
 
-@given(st.lists(st.integers(0, BATCH_CHARACTERS), min_size=1, max_size=600), st.data())
-def test_batches_fit_a_frame_and_lose_nothing(sizes: list[int], data: st.DataObject) -> None:
-    chunks = ["x" * min(size, 2000) if size < 200_000 else "x" * size for size in sizes[:40]]
-    start = 0
-    while start < len(chunks):
-        batch = next_batch(chunks, start)
-        assert 1 <= len(batch) <= BATCH_CHUNKS
-        assert len(batch) == 1 or sum(map(len, batch)) <= BATCH_CHARACTERS
-        assert list(batch) == chunks[start : start + len(batch)]
-        start += len(batch)
-
-
-def test_a_batch_holds_at_most_so_many_chunks() -> None:
-    assert len(next_batch(["x"] * 1000, 0)) == BATCH_CHUNKS
-
-
 @given(st.integers(1, 50), st.lists(st.integers(1, 9), min_size=1, max_size=12), st.randoms())
 def test_stored_chunks_acknowledge_only_what_has_no_gap(
     first: int, counts: list[int], chance: random.Random
@@ -129,24 +111,6 @@ def test_stored_chunks_acknowledge_only_what_has_no_gap(
             expected += 1
         assert last == expected
         assert stored.stored(start, count) == expected, "a repeat changes nothing"
-
-
-def test_attempts_are_forgotten_after_a_quarter_of_an_hour() -> None:
-    memory = FinishedMemory()
-    memory.remember(KEY, 100.0, "settled")
-    assert memory.knows(KEY, 100.0 + REMEMBER_S)
-    assert not memory.knows(KEY, 100.1 + REMEMBER_S)
-    assert len(memory) == 0
-
-
-def test_an_older_attempt_than_a_finished_one_is_known_too() -> None:
-    memory = FinishedMemory()
-    memory.remember(Key("a", 2), 0.0, "settled")
-    assert memory.knows(Key("a", 1), 0.0)
-    assert not memory.knows(Key("a", 3), 0.0)
-    memory.remember(Key("a", 1), 1.0, "cancelled")
-    assert not memory.cancelled(Key("a", 1), 1.0)
-    assert memory.fresh == [(Key("a", 2), "settled")]
 
 
 @given(st.integers(0, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 100))
