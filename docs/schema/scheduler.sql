@@ -96,11 +96,11 @@ BEGIN
     RETURN QUERY SELECT 'announce', t.id, NULL::int FROM unnest(v_told) AS t (id);
 END $$;
 
-CREATE FUNCTION scheduler.broken(p_text text) RETURNS boolean
+CREATE FUNCTION scheduler.broken(p_request_id text) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    RAISE EXCEPTION '%', p_text;
+    RAISE EXCEPTION 'queued request % left its lane without the lane''s lock', p_request_id;
 END $$;
 
 CREATE FUNCTION scheduler.cancel_many(p_request_ids text[], p_tenant_ids text[]) RETURNS SETOF text
@@ -150,7 +150,6 @@ CREATE FUNCTION scheduler.claim_jobs(p_space_ids text[]) RETURNS TABLE(request_i
     AS $$
 #variable_conflict use_column
 DECLARE
-    c_queued CONSTANT text := 'queued';
     v_now timestamptz := scheduler.deadline_clock();
 BEGIN
     RETURN QUERY
@@ -186,8 +185,8 @@ BEGIN
             started_at = clock_timestamp(),
             due_at = least(r.total_due_at, v_now + make_interval(secs => r.run_timeout_s))
         FROM pair
-        WHERE r.request_id = ANY (ARRAY(SELECT pair.request_id FROM pair)) AND r.request_id = pair.request_id
-          AND r.state = c_queued
+        WHERE r.request_id = pair.request_id
+          AND (r.state = 'queued' OR scheduler.broken(pair.request_id))
         RETURNING r.request_id, r.space_id, r.attempt, r.payload, r.files, r.upload_url, r.due_at, pair.worker
     ), given AS (
         INSERT INTO scheduler.assignment
@@ -202,9 +201,7 @@ BEGIN
     )
     SELECT m.request_id, m.space_id, m.attempt, (m.worker).connection_id, (m.worker).route, m.payload, m.files,
            m.upload_url, greatest(0, extract(epoch FROM m.due_at - v_now) * 1000)::bigint, c.queued, c.running
-    FROM moved m JOIN counted c USING (space_id)
-    WHERE (SELECT count(*) FROM moved) = (SELECT count(*) FROM pair)
-       OR scheduler.broken('a queued request left its lane without the lane''s lock');
+    FROM moved m JOIN counted c USING (space_id);
 END $$;
 
 CREATE FUNCTION scheduler.connection_drain(p_connection_id text) RETURNS void
@@ -1364,7 +1361,7 @@ REVOKE ALL ON FUNCTION scheduler.alone(p_duty integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION scheduler.attach(p_space_id text, p_connection_id text, p_instance_id text, p_route text, p_slots integer, p_in_flight jsonb, p_supersedes text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION scheduler.attach(p_space_id text, p_connection_id text, p_instance_id text, p_route text, p_slots integer, p_in_flight jsonb, p_supersedes text[]) TO spaces_registry;
 
-REVOKE ALL ON FUNCTION scheduler.broken(p_text text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION scheduler.broken(p_request_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION scheduler.cancel_many(p_request_ids text[], p_tenant_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION scheduler.cancel_many(p_request_ids text[], p_tenant_ids text[]) TO spaces_scheduler;

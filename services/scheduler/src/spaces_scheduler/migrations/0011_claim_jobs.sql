@@ -5,9 +5,9 @@
 -- request goes to the connection with the most free slots, and among equals to the oldest.
 
 -- Stops a transaction that found what cannot be.
-CREATE FUNCTION scheduler.broken(p_text text) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION scheduler.broken(p_request_id text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '%', p_text;
+    RAISE EXCEPTION 'queued request % left its lane without the lane''s lock', p_request_id;
 END $$;
 
 -- Gives queued requests of these lanes to free slots; the counters are those after it. The lanes are locked.
@@ -17,7 +17,6 @@ CREATE FUNCTION scheduler.claim_jobs(p_space_ids text[]) RETURNS TABLE (
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    c_queued CONSTANT text := 'queued';
     v_now timestamptz := scheduler.deadline_clock();
 BEGIN
     RETURN QUERY
@@ -53,8 +52,8 @@ BEGIN
             started_at = clock_timestamp(),
             due_at = least(r.total_due_at, v_now + make_interval(secs => r.run_timeout_s))
         FROM pair
-        WHERE r.request_id = ANY (ARRAY(SELECT pair.request_id FROM pair)) AND r.request_id = pair.request_id
-          AND r.state = c_queued
+        WHERE r.request_id = pair.request_id
+          AND (r.state = 'queued' OR scheduler.broken(pair.request_id))
         RETURNING r.request_id, r.space_id, r.attempt, r.payload, r.files, r.upload_url, r.due_at, pair.worker
     ), given AS (
         INSERT INTO scheduler.assignment
@@ -69,9 +68,7 @@ BEGIN
     )
     SELECT m.request_id, m.space_id, m.attempt, (m.worker).connection_id, (m.worker).route, m.payload, m.files,
            m.upload_url, greatest(0, extract(epoch FROM m.due_at - v_now) * 1000)::bigint, c.queued, c.running
-    FROM moved m JOIN counted c USING (space_id)
-    WHERE (SELECT count(*) FROM moved) = (SELECT count(*) FROM pair)
-       OR scheduler.broken('a queued request left its lane without the lane''s lock');
+    FROM moved m JOIN counted c USING (space_id);
 END $$;
 
 -- The same for who announces them later.
