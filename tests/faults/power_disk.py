@@ -24,6 +24,7 @@ _SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _PRIVATE = "SPACES_POWER_CUT_NAMESPACE"
 _BUSY_S = 15.0
+_FLUSHED = b"flushed\n"
 _PROBE_BYTES = 256 * 1024
 
 
@@ -77,26 +78,34 @@ class CutDisk:
         _run("sync", "--file-system", str(self.at))
 
     def cut(self) -> None:
-        """The power fails now."""
-        with (self.at / "probe-flushed").open("ab") as flushed:
-            flushed.write(b"flushed\n")
-            flushed.flush()
-            os.fsync(flushed.fileno())
-            flushed.write(b"in the cache only\n")
-        (self.at / "probe-cached").write_bytes(os.urandom(_PROBE_BYTES))
+        """The power fails now.
+
+        What is written last before it, into a block that exists, is what a lazy disk would keep first. Nothing
+        comes between: a flush of PostgreSQL's commits the journal, and with it what others wrote before.
+        """
+        flushed = os.open(self.at / "probe-flushed", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         folder = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY)
+        no_log_flush = struct.pack("I", _NO_LOG_FLUSH)
         try:
-            fcntl.ioctl(folder, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+            os.write(flushed, _FLUSHED)
+            os.fsync(flushed)
+            (self.at / "probe-cached").write_bytes(os.urandom(_PROBE_BYTES))
+            os.write(flushed, b"in the cache only\n")
+            fcntl.ioctl(folder, _SHUTDOWN, no_log_flush)
         finally:
             os.close(folder)
+            os.close(flushed)
 
     def restore(self) -> bool:
         """The power comes back. Whether the disk kept what was flushed and lost what was not."""
         self._unmount()
         self._mount()
         flushed, cached = self.at / "probe-flushed", self.at / "probe-cached"
-        true_cut = flushed.exists() and flushed.read_bytes() == b"flushed\n"
-        true_cut = true_cut and not (cached.exists() and cached.stat().st_size)
+        kept = flushed.read_bytes() if flushed.exists() else b""
+        kept_cached = cached.stat().st_size if cached.exists() else 0
+        true_cut = kept == _FLUSHED and kept_cached == 0
+        if not true_cut:
+            print(f"  no true cut: {kept!r} and {kept_cached} bytes were kept", flush=True)
         flushed.unlink(missing_ok=True)
         cached.unlink(missing_ok=True)
         self.sync()
