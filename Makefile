@@ -81,7 +81,7 @@ conformance: $(STAMP) ## RFC 6455 on both sockets and the agent; LONG=1 with all
 bench: $(STAMP) ## the product and what people would pick instead, in one run: all parts, or QUICK=1 in 3 minutes
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
-shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,000 stored requests cost anything
+shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,000 stored requests cost anything; storms of sockets
 	$(BIN)/python -m tests.bench.shapes
 
 soak: $(STAMP) ## steady load and the memory of every process: MINUTES=60 after a warm-up

@@ -100,7 +100,7 @@ CREATE FUNCTION scheduler.broken(p_request_id text) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    RAISE EXCEPTION 'queued request % left its lane without the lane''s lock', p_request_id;
+    RAISE EXCEPTION 'request % was changed without the lock of its lane', p_request_id;
 END $$;
 
 CREATE FUNCTION scheduler.cancel_many(p_request_ids text[], p_tenant_ids text[]) RETURNS SETOF text
@@ -375,6 +375,7 @@ BEGIN
         UPDATE scheduler.request r SET state = j.final, finished_at = v_wall
         FROM judged j
         WHERE r.request_id = j.request_id AND r.attempt = j.attempt AND j.ends
+          AND (r.state = 'running' OR scheduler.broken(j.request_id))
     ), stored AS (
         INSERT INTO scheduler.result (request_id, attempt, from_worker, output, output_files, error, last_n,
                                       processing_time_seconds, worker_timestamp)

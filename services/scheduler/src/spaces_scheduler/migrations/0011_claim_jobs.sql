@@ -7,7 +7,7 @@
 -- Stops a transaction that found what cannot be.
 CREATE FUNCTION scheduler.broken(p_request_id text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'queued request % left its lane without the lane''s lock', p_request_id;
+    RAISE EXCEPTION 'request % was changed without the lock of its lane', p_request_id;
 END $$;
 
 -- Gives queued requests of these lanes to free slots; the counters are those after it. The lanes are locked.

@@ -82,6 +82,7 @@ BEGIN
         UPDATE scheduler.request r SET state = j.final, finished_at = v_wall
         FROM judged j
         WHERE r.request_id = j.request_id AND r.attempt = j.attempt AND j.ends
+          AND (r.state = 'running' OR scheduler.broken(j.request_id))
     ), stored AS (
         INSERT INTO scheduler.result (request_id, attempt, from_worker, output, output_files, error, last_n,
                                       processing_time_seconds, worker_timestamp)
