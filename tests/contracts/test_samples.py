@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -33,13 +33,21 @@ FAMILIES: dict[str, dict[str, type[BaseModel]]] = {
 FILES = sorted(SAMPLES.glob("*/*.json"))
 
 
+def _keeps(read: Any, sent: Any) -> bool:
+    """Whether all that was sent is there; an object may have members that came later."""
+    if isinstance(sent, dict) and isinstance(read, dict):
+        return all(name in read and _keeps(read[name], value) for name, value in sent.items())
+    if isinstance(sent, list) and isinstance(read, list):
+        return len(read) == len(sent) and all(map(_keeps, read, sent))
+    return bool(read == sent)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_sample_parses_and_keeps_every_field(path: Path) -> None:
     model = FAMILIES[path.parent.name][path.name.split(".")[0]]
     text = path.read_text(encoding="utf-8")
     read = model.model_validate_json(text).model_dump(mode="json")
-    for name, value in json.loads(text).items():
-        assert read[name] == value, name
+    assert _keeps(read, json.loads(text))
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -10,7 +10,7 @@ from spaces_contracts.access import PrincipalKind
 from spaces_contracts.keys import PREFIXES, kind_of, new_key, sha256_of, shown_prefix
 
 KINDS = st.sampled_from(PrincipalKind)
-FORMAT = re.compile(r"^sp[kwa]_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$")
+FORMAT = re.compile(r"^sp[kwas]_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$")
 
 
 @given(KINDS)

@@ -18,6 +18,32 @@ class PrincipalKind(StrEnum):
     ADMIN = "admin"
     API_KEY = "api_key"
     WORKER_TOKEN = "worker_token"
+    USER = "user"
+
+
+class Role(StrEnum):
+    """What a person is: the whole platform's admin, or a tenant's owner or member."""
+
+    ADMIN = "admin"
+    OWNER = "owner"
+    MEMBER = "member"
+
+
+class Permission(StrEnum):
+    """What somebody may do; `permissions.py` says who and to what."""
+
+    REQUESTS_READ = "requests:read"
+    REQUESTS_WRITE = "requests:write"
+    SPACES_READ = "spaces:read"
+    SPACES_WRITE = "spaces:write"
+    WORKERS_READ = "workers:read"
+    WORKERS_MANAGE = "workers:manage"
+    WORKERS_SERVE = "workers:serve"
+    KEYS_MANAGE = "keys:manage"
+    USERS_MANAGE = "users:manage"
+    TENANTS_MANAGE = "tenants:manage"
+    AUDIT_READ = "audit:read"
+    ACCOUNT = "account"
 
 
 class Principal(Contract):
@@ -28,6 +54,15 @@ class Principal(Contract):
     tenant_id: TenantId | None = None
     name: str = ""
     space_ids: list[SpaceId] = []  # a worker token's scope
+    role: Role | None = None  # a person's
+    user_id: Id | None = None  # whose login it is, or who made the key
+    scopes: list[Permission] | None = None  # an API key's; None: all that a key may have
+    client_address: str = ""  # where the call came from, as the gateway saw it
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether every tenant's things exist for them."""
+        return self.kind is PrincipalKind.ADMIN or self.role is Role.ADMIN
 
 
 class Tenant(Contract):
@@ -46,6 +81,7 @@ class Credential(Contract):
     created_at: datetime
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class TenantReply(Reply):
@@ -79,7 +115,7 @@ class PrincipalReply(Reply):
 
 
 class Authenticate(Command[PrincipalReply]):
-    """Whose secret is this? Problems: unauthenticated, token_invalid, token_revoked."""
+    """Whose secret is this? Problems: unauthenticated, token_invalid, token_revoked, token_expired, user_disabled."""
 
     subject: ClassVar = Subject("rpc.reg.authenticate")
     reply: ClassVar = PrincipalReply
@@ -118,6 +154,8 @@ class CreateCredential(Command[CredentialReply]):
     prefix: str
     tenant_id: TenantId | None = None
     spaces: list[str] = []
+    scopes: list[Permission] | None = None  # of an API key; None: all that its maker may hand on
+    expires_in_s: float | None = None
 
 
 class ListCredentials(Command[CredentialList]):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spaces_contracts import access, connections, requests, spaces
+from spaces_contracts import access, connections, requests, spaces, users
 from spaces_contracts.message import Message
 
 ASK = "request/reply; the asker retries or reports"
@@ -32,6 +32,20 @@ CATALOG: tuple[Entry, ...] = (
     Entry(access.CreateTicket, "gateway", "registry"),
     Entry(access.RedeemTicket, "gateway", "registry"),
     Entry(access.AccessChanged, "registry", "gateways", "hint; caches also expire after 5 s"),
+    # people
+    Entry(users.RegisterUser, "gateway", "registry"),
+    Entry(users.LogIn, "gateway", "registry"),
+    Entry(users.RefreshLogin, "gateway", "registry"),
+    Entry(users.GetLogin, "gateway", "registry"),
+    Entry(users.ListSigningKeys, "gateway", "registry"),
+    Entry(users.ListLogins, "gateway", "registry"),
+    Entry(users.EndLogin, "gateway", "registry"),
+    Entry(users.ChangePassword, "gateway", "registry"),
+    Entry(users.ListUsers, "gateway", "registry"),
+    Entry(users.UpdateUser, "gateway", "registry"),
+    Entry(users.CreateInvite, "gateway", "registry"),
+    Entry(users.ListInvites, "gateway", "registry"),
+    Entry(users.DeleteInvite, "gateway", "registry"),
     # spaces
     Entry(spaces.CreateSpace, "gateway", "registry"),
     Entry(spaces.GetSpace, "gateway", "registry"),

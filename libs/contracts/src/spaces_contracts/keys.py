@@ -1,8 +1,8 @@
 """The format of secrets: a prefix that names the kind, 32 random bytes in base 62, a checksum.
 
-`spk_` is an API key, `spw_` a worker token, `spa_` an admin key. The checksum (CRC-32 of what stands before it, six
-base-62 digits) lets a secret scanner and a person tell a typing error from a revoked key; it protects nothing.
-The registry stores only SHA-256 of the whole text.
+`spk_` is an API key, `spw_` a worker token, `spa_` an admin key, `sps_` what a signed-in browser keeps. The checksum
+(CRC-32 of what stands before it, six base-62 digits) lets a secret scanner and a person tell a typing error from a
+revoked key; it protects nothing. The registry stores only SHA-256 of the whole text.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ PREFIXES: dict[PrincipalKind, str] = {
     PrincipalKind.API_KEY: "spk_",
     PrincipalKind.WORKER_TOKEN: "spw_",
     PrincipalKind.ADMIN: "spa_",
+    PrincipalKind.USER: "sps_",
 }
 
 

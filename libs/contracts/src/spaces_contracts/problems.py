@@ -21,7 +21,14 @@ class Code(StrEnum):
     TOKEN_INVALID = "token_invalid"
     TOKEN_REVOKED = "token_revoked"
     TOKEN_SCOPE = "token_scope"
+    TOKEN_EXPIRED = "token_expired"
     TICKET_INVALID = "ticket_invalid"
+    LOGIN_FAILED = "login_failed"
+    LOGIN_THROTTLED = "login_throttled"
+    USER_DISABLED = "user_disabled"
+    REGISTRATION_CLOSED = "registration_closed"
+    INVITE_INVALID = "invite_invalid"
+    CROSS_SITE = "cross_site"
     FORBIDDEN = "forbidden"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     SIGNATURE_INVALID = "signature_invalid"
@@ -30,6 +37,10 @@ class Code(StrEnum):
     TENANT_NOT_FOUND = "tenant_not_found"
     TENANT_NAME_TAKEN = "tenant_name_taken"
     KEY_NOT_FOUND = "key_not_found"
+    USER_NOT_FOUND = "user_not_found"
+    LOGIN_NOT_FOUND = "login_not_found"
+    EMAIL_TAKEN = "email_taken"
+    LAST_OWNER = "last_owner"
     SPACE_NOT_FOUND = "space_not_found"
     MULTIPLE_SPACES = "multiple_spaces"
     SPACE_NAME_TAKEN = "space_name_taken"
@@ -106,6 +117,32 @@ KINDS: dict[Code, Kind] = {
     Code.TOKEN_SCOPE: Kind(
         403, "Token does not cover this space", "Use a token made for this space.", close=4403
     ),
+    Code.TOKEN_EXPIRED: Kind(
+        401,
+        "Credential has expired",
+        "Ask for a new key; with a login, refresh it or sign in again.",
+        close=4401,
+    ),
+    Code.LOGIN_FAILED: Kind(
+        401, "Name or password is wrong", "Try again, or ask an admin to let you in."
+    ),
+    Code.LOGIN_THROTTLED: Kind(
+        429, "Too many wrong passwords", "Wait as long as Retry-After says.", retry=True
+    ),
+    Code.USER_DISABLED: Kind(
+        403, "User is disabled", "Ask an owner of the tenant or an admin.", close=4403
+    ),
+    Code.REGISTRATION_CLOSED: Kind(
+        403, "Registration is closed", "Ask for an invitation and register with it."
+    ),
+    Code.INVITE_INVALID: Kind(
+        403, "Invitation unknown, used, expired or for another email", "Ask for a new invitation."
+    ),
+    Code.CROSS_SITE: Kind(
+        403,
+        "Call from a page of another site",
+        "Call from the gateway's own pages, or add the page's origin to the allowed origins.",
+    ),
     Code.TICKET_INVALID: Kind(
         401,
         "Ticket unknown, used or expired",
@@ -129,6 +166,12 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.TENANT_NOT_FOUND: Kind(404, "No such tenant", "List tenants with `GET /api/tenants`."),
     Code.TENANT_NAME_TAKEN: Kind(409, "Tenant name is taken", "Choose another name."),
+    Code.USER_NOT_FOUND: Kind(404, "No such user", "List users with `GET /api/users`."),
+    Code.LOGIN_NOT_FOUND: Kind(404, "No such login", "List logins with `GET /auth/sessions`."),
+    Code.EMAIL_TAKEN: Kind(409, "Email or username is in use", "Sign in, or take another."),
+    Code.LAST_OWNER: Kind(
+        409, "Somebody must be able to do this", "Make another owner or admin first."
+    ),
     Code.KEY_NOT_FOUND: Kind(404, "No such key or token", "List what exists first."),
     Code.SPACE_NOT_FOUND: Kind(
         404, "No such space", "List spaces with `GET /api/spaces` and check the name.", close=4404
