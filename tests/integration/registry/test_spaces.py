@@ -77,15 +77,14 @@ async def test_a_space_of_another_tenant_does_not_exist(world: World) -> None:
     assert (await world.refused(nowhere)).code is Code.TENANT_NOT_FOUND
 
 
-async def test_a_worker_token_sees_its_spaces_and_changes_none(world: World) -> None:
+async def test_a_worker_token_finds_its_spaces_and_changes_none(world: World) -> None:
     space = await world.space("chat")
     await world.space("other")
     token = await world.who(await world.token("chat"))
-    listed = await world.bus.request(ListSpaces(actor=token))
-    assert [one.space_id for one in listed.spaces] == [space.space_id]
     assert (await world.bus.request(GetSpace(actor=token, ref="chat"))).space == space
     assert (await world.refused(GetSpace(actor=token, ref="other"))).code is Code.TOKEN_SCOPE
     for command in (
+        ListSpaces(actor=token),
         CreateSpace(actor=token, name="new"),
         UpdateSpace(actor=token, space_id=space.space_id, name="new"),
         DeleteSpace(actor=token, space_id=space.space_id),

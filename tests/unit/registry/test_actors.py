@@ -1,9 +1,12 @@
 """What an actor may do."""
 
+from typing import Any
+
 import pytest
 
 from spaces_chassis.errors import ProblemError
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Permission, Principal, PrincipalKind, Role
+from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_registry import actors
 
@@ -79,12 +82,53 @@ def test_who_issues_what(kind: PrincipalKind, issued: PrincipalKind, may: bool) 
         assert error.value.problem.code is Code.FORBIDDEN
 
 
-@pytest.mark.parametrize("kind", [API_KEY, TOKEN])
-def test_only_an_admin_is_an_admin(kind: PrincipalKind) -> None:
-    actors.require_admin(actor(ADMIN))
+def test_logins_are_nobodys_to_issue() -> None:
+    with pytest.raises(ProblemError):
+        actors.require_issuer(actor(ADMIN), PrincipalKind.USER)
+
+
+def person(role: Role, **fields: Any) -> Principal:
+    return Principal(
+        principal_id=new_id(), kind=PrincipalKind.USER, role=role, user_id=new_id(), **fields
+    )
+
+
+def key_of(maker: Principal, **fields: Any) -> Principal:
+    return Principal(
+        principal_id=new_id(), kind=API_KEY, tenant_id=OURS, user_id=maker.user_id, **fields
+    )
+
+
+def test_a_member_sees_the_keys_they_made_and_an_owner_all_of_the_tenant() -> None:
+    member, owner = person(Role.MEMBER, tenant_id=OURS), person(Role.OWNER, tenant_id=OURS)
+    own, other = key_of(member), key_of(owner)
+    assert actors.sees_credential(member, own)
+    assert not actors.sees_credential(member, other)
+    assert actors.sees_credential(owner, own)
+    assert not actors.sees_credential(person(Role.OWNER, tenant_id=THEIRS), own)
+
+
+def test_the_key_of_a_person_sees_no_more_keys_than_the_persons_own() -> None:
+    owner = person(Role.OWNER, tenant_id=OURS)
+    key = key_of(owner, scopes=[Permission.KEYS_MANAGE])
+    assert actors.sees_credential(key, key_of(owner))
+    assert not actors.sees_credential(key, key_of(person(Role.MEMBER, tenant_id=OURS)))
+
+
+def test_nobody_hands_on_what_they_do_not_have() -> None:
+    member = person(Role.MEMBER, tenant_id=OURS)
+    assert actors.handed_on(member, [Permission.REQUESTS_READ]) == [Permission.REQUESTS_READ]
     with pytest.raises(ProblemError) as error:
-        actors.require_admin(actor(kind))
+        actors.handed_on(member, [Permission.SPACES_WRITE])
     assert error.value.problem.code is Code.FORBIDDEN
+
+
+def test_a_key_without_scopes_comes_only_from_who_has_none() -> None:
+    assert actors.handed_on(actor(API_KEY), None) is None
+    assert actors.handed_on(
+        key_of(person(Role.OWNER), scopes=[Permission.REQUESTS_READ]), None
+    ) == [Permission.REQUESTS_READ]
+    assert Permission.ACCOUNT not in (actors.handed_on(person(Role.MEMBER), None) or [])
 
 
 def test_new_things_go_where_their_maker_belongs() -> None:

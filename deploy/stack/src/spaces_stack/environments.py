@@ -39,6 +39,7 @@ def registry(servers: Servers, state: StateDir, port: int) -> dict[str, str]:
         "SPACES_REGISTRY_HOST": LOOPBACK,
         "SPACES_REGISTRY_PORT": str(port),
         "SPACES_REGISTRY_ADMIN_KEY_FILE": str(state.admin_key),
+        "SPACES_REGISTRY_ADMIN_PASSWORD_FILE": str(state.admin_password),
     }
     if servers.nats is not None:
         environ |= {

@@ -5,6 +5,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
@@ -143,9 +144,18 @@ def env() -> None:
 @app.command()
 def admin_key() -> None:
     """Prints the admin key that the registry made at its first start."""
-    path = StateDir.default().admin_key
+    _print_secret(StateDir.default().admin_key)
+
+
+@app.command()
+def admin_password() -> None:
+    """Prints the first admin's password, to sign in with as admin@spaces.internal."""
+    _print_secret(StateDir.default().admin_password)
+
+
+def _print_secret(path: Path) -> None:
     if not path.exists():
-        print("there is no admin key yet: start the stack once", file=sys.stderr)
+        print("there is none yet: start the stack once", file=sys.stderr)
         raise typer.Exit(1)
     print(path.read_text().strip())
 

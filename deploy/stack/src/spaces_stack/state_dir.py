@@ -37,6 +37,7 @@ class StateDir:
         self.files = self.path / "files"
         self.nats_store = self.path / "nats"
         self.admin_key = self.path / "admin-key"
+        self.admin_password = self.path / "admin-password"
         self._running = self.path / "running.json"
 
     @classmethod

@@ -5,7 +5,7 @@ Secrets never cross the bus: what travels is their SHA-256 in hex.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from spaces_contracts.identifiers import Id, Name, PrincipalId, SpaceId, TenantId
 from spaces_contracts.message import Command, Contract, Done, Message, Reply
@@ -65,6 +65,15 @@ class Principal(Contract):
         return self.kind is PrincipalKind.ADMIN or self.role is Role.ADMIN
 
 
+R = TypeVar("R", bound=Reply)
+
+
+class Act(Command[R]):
+    """A command that says who wants it done."""
+
+    actor: Principal
+
+
 class Tenant(Contract):
     """Whose data is kept apart."""
 
@@ -122,24 +131,22 @@ class Authenticate(Command[PrincipalReply]):
     secret_sha256: str
 
 
-class CreateTenant(Command[TenantReply]):
+class CreateTenant(Act[TenantReply]):
     """Makes a tenant; admins only."""
 
     subject: ClassVar = Subject("rpc.reg.tenant_create")
     reply: ClassVar = TenantReply
-    actor: Principal
     name: Name
 
 
-class ListTenants(Command[TenantList]):
+class ListTenants(Act[TenantList]):
     """The tenants an actor sees."""
 
     subject: ClassVar = Subject("rpc.reg.tenant_list")
     reply: ClassVar = TenantList
-    actor: Principal
 
 
-class CreateCredential(Command[CredentialReply]):
+class CreateCredential(Act[CredentialReply]):
     """Stores a new API key or worker token; its maker keeps the secret and sends the hash.
 
     A worker token names the spaces (ids, names or tenant/name) that it may serve.
@@ -147,7 +154,6 @@ class CreateCredential(Command[CredentialReply]):
 
     subject: ClassVar = Subject("rpc.reg.credential_create")
     reply: ClassVar = CredentialReply
-    actor: Principal
     kind: PrincipalKind
     name: str
     secret_sha256: str
@@ -158,30 +164,27 @@ class CreateCredential(Command[CredentialReply]):
     expires_in_s: float | None = None
 
 
-class ListCredentials(Command[CredentialList]):
+class ListCredentials(Act[CredentialList]):
     """Keys or tokens the actor sees, revoked ones too."""
 
     subject: ClassVar = Subject("rpc.reg.credential_list")
     reply: ClassVar = CredentialList
-    actor: Principal
     kind: PrincipalKind
 
 
-class RevokeCredential(Command[CredentialReply]):
+class RevokeCredential(Act[CredentialReply]):
     """Ends a credential now; workers on a revoked token are disconnected."""
 
     subject: ClassVar = Subject("rpc.reg.credential_revoke")
     reply: ClassVar = CredentialReply
-    actor: Principal
     principal_id: PrincipalId
 
 
-class CreateTicket(Command[Done]):
+class CreateTicket(Act[Done]):
     """Stores the hash of a one-time ticket for a browser socket; it lives 30 seconds."""
 
     subject: ClassVar = Subject("rpc.reg.ticket_create")
     reply: ClassVar = Done
-    actor: Principal
     ticket_sha256: str
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spaces_contracts import access, connections, requests, spaces, users
+from spaces_contracts import access, audit, connections, requests, spaces, users
 from spaces_contracts.message import Message
 
 ASK = "request/reply; the asker retries or reports"
@@ -46,6 +46,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(users.CreateInvite, "gateway", "registry"),
     Entry(users.ListInvites, "gateway", "registry"),
     Entry(users.DeleteInvite, "gateway", "registry"),
+    Entry(audit.ListAudit, "gateway", "registry"),
     # spaces
     Entry(spaces.CreateSpace, "gateway", "registry"),
     Entry(spaces.GetSpace, "gateway", "registry"),

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from spaces_contracts.access import Principal
+from spaces_contracts.access import Act
 from spaces_contracts.identifiers import ConnectionId, GatewayId, Id, RequestId, SpaceId
 from spaces_contracts.message import Command, Contract, Done, Message, Reply
 from spaces_contracts.problems import Problem
@@ -200,12 +200,11 @@ class ConnectionList(Reply):
     connections: list[Connection] = []
 
 
-class ListConnections(Command[ConnectionList]):
+class ListConnections(Act[ConnectionList]):
     """Live connections, newest first."""
 
     subject: ClassVar = Subject("rpc.reg.connection_list")
     reply: ClassVar = ConnectionList
-    actor: Principal
     space_id: SpaceId | None = None
 
 
@@ -216,12 +215,11 @@ class ControlAction(StrEnum):
     KICK = "kick"
 
 
-class ControlConnection(Command[Done]):
+class ControlConnection(Act[Done]):
     """Drains (finish what runs, take nothing new) or kicks (end now) a connection."""
 
     subject: ClassVar = Subject("rpc.reg.connection_control")
     reply: ClassVar = Done
-    actor: Principal
     connection_id: ConnectionId
     action: ControlAction
 

@@ -127,6 +127,7 @@ RULES: tuple[Rule, ...] = (
     Rule("see and change users, invite more", Whose.TENANT, (P.USERS_MANAGE,), http=(
         "list_users", "update_user", "create_invite", "list_invites", "delete_invite",
     ), commands=("ListUsers", "UpdateUser", "CreateInvite", "ListInvites", "DeleteInvite")),
+    Rule("read the audit log", Whose.TENANT, (P.AUDIT_READ,), http=("list_audit",), commands=("ListAudit",)),
     Rule("list tenants", Whose.TENANT, (P.SPACES_READ, P.TENANTS_MANAGE), http=("list_tenants",),
          commands=("ListTenants",)),
     Rule("make tenants", Whose.PLATFORM, (P.TENANTS_MANAGE,), http=("create_tenant",),

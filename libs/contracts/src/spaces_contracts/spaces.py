@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from spaces_contracts.access import Principal
+from spaces_contracts.access import Act
 from spaces_contracts.files import InputKind
 from spaces_contracts.identifiers import Name, SpaceId, TenantId
-from spaces_contracts.message import Command, Contract, Done, Message, Reply
+from spaces_contracts.message import Contract, Done, Message, Reply
 from spaces_contracts.subject import Subject
 
 
@@ -63,12 +63,11 @@ class SpaceList(Reply):
     next_cursor: str | None = None
 
 
-class CreateSpace(Command[SpaceReply]):
+class CreateSpace(Act[SpaceReply]):
     """Makes a space. Problems: space_name_taken, tenant_not_found, forbidden."""
 
     subject: ClassVar = Subject("rpc.reg.space_create")
     reply: ClassVar = SpaceReply
-    actor: Principal
     tenant_id: TenantId | None = None  # an admin without one uses the first tenant, `default`
     name: Name
     description: str = ""
@@ -77,32 +76,29 @@ class CreateSpace(Command[SpaceReply]):
     enabled: bool = True
 
 
-class GetSpace(Command[SpaceReply]):
+class GetSpace(Act[SpaceReply]):
     """Finds a space by id, name or tenant/name. Problems: space_not_found, multiple_spaces."""
 
     subject: ClassVar = Subject("rpc.reg.space_get")
     reply: ClassVar = SpaceReply
-    actor: Principal
     ref: str
 
 
-class ListSpaces(Command[SpaceList]):
+class ListSpaces(Act[SpaceList]):
     """Spaces the actor sees, oldest first."""
 
     subject: ClassVar = Subject("rpc.reg.space_list")
     reply: ClassVar = SpaceList
-    actor: Principal
     name: str | None = None
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = None
 
 
-class UpdateSpace(Command[SpaceReply]):
+class UpdateSpace(Act[SpaceReply]):
     """Changes what is given and leaves the rest."""
 
     subject: ClassVar = Subject("rpc.reg.space_update")
     reply: ClassVar = SpaceReply
-    actor: Principal
     space_id: SpaceId
     name: Name | None = None
     description: str | None = None
@@ -111,12 +107,11 @@ class UpdateSpace(Command[SpaceReply]):
     policy: SpacePolicy | None = None
 
 
-class DeleteSpace(Command[Done]):
+class DeleteSpace(Act[Done]):
     """Removes a space; what is queued or running in it is cancelled."""
 
     subject: ClassVar = Subject("rpc.reg.space_delete")
     reply: ClassVar = Done
-    actor: Principal
     space_id: SpaceId
 
 

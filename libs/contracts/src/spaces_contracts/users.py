@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints
 
-from spaces_contracts.access import Principal, PrincipalReply, Role
+from spaces_contracts.access import Act, Principal, PrincipalReply, Role
 from spaces_contracts.identifiers import Id, Name, PrincipalId, TenantId
 from spaces_contracts.message import Command, Contract, Done, Reply
 from spaces_contracts.subject import Subject
@@ -27,6 +27,11 @@ Email = Annotated[
 ]
 MIN_PASSWORD = 10
 MAX_PASSWORD = 256
+
+# Access tokens are JWTs: who makes them and whom they are for is this installation, at whatever address.
+TOKEN_ALGORITHM = "Ed25519"
+TOKEN_ISSUER = TOKEN_AUDIENCE = "spaces"
+TOKEN_TYPE = "at+jwt"  # RFC 9068
 
 _CONTEXT = b"websocket-spaces password 1\0"
 
@@ -74,13 +79,13 @@ class Invite(Contract):
 
 
 class SigningKey(Contract):
-    """A key that access tokens are checked with: the members of RFC 7517 for Ed25519 (RFC 8037)."""
+    """A key that access tokens are checked with: the members of RFC 7517 for Ed25519 (RFC 8037, RFC 9864)."""
 
     kid: str
     x: str
     kty: str = "OKP"
     crv: str = "Ed25519"
-    alg: str = "EdDSA"
+    alg: str = TOKEN_ALGORITHM
     use: str = "sig"
 
 
@@ -189,42 +194,38 @@ class ListSigningKeys(Command[SigningKeys]):
     reply: ClassVar = SigningKeys
 
 
-class ListLogins(Command[LoginList]):
+class ListLogins(Act[LoginList]):
     """Where the actor is signed in."""
 
     subject: ClassVar = Subject("rpc.reg.login_list")
     reply: ClassVar = LoginList
-    actor: Principal
 
 
-class EndLogin(Command[Done]):
+class EndLogin(Act[Done]):
     """Signs the actor out of one device. Problem: login_not_found."""
 
     subject: ClassVar = Subject("rpc.reg.login_end")
     reply: ClassVar = Done
-    actor: Principal
     login_id: PrincipalId
 
 
-class ChangePassword(Command[Done]):
+class ChangePassword(Act[Done]):
     """Changes the actor's password and ends their other logins. Problems: login_failed, login_throttled."""
 
     subject: ClassVar = Subject("rpc.reg.password_change")
     reply: ClassVar = Done
-    actor: Principal
     password_digest: str
     new_digest: str
 
 
-class ListUsers(Command[UserList]):
+class ListUsers(Act[UserList]):
     """The users of the actor's tenant; all of them for admins."""
 
     subject: ClassVar = Subject("rpc.reg.user_list")
     reply: ClassVar = UserList
-    actor: Principal
 
 
-class UpdateUser(Command[UserReply]):
+class UpdateUser(Act[UserReply]):
     """Changes a user's role, or lets them in no more: their logins and keys end.
 
     Problems: user_not_found, last_owner.
@@ -232,36 +233,32 @@ class UpdateUser(Command[UserReply]):
 
     subject: ClassVar = Subject("rpc.reg.user_update")
     reply: ClassVar = UserReply
-    actor: Principal
     user_id: UserId
     role: Role | None = None
     is_disabled: bool | None = None
 
 
-class CreateInvite(Command[InviteReply]):
+class CreateInvite(Act[InviteReply]):
     """Stores the hash of an invitation's secret."""
 
     subject: ClassVar = Subject("rpc.reg.invite_create")
     reply: ClassVar = InviteReply
-    actor: Principal
     invite_sha256: str
     role: Role = Role.MEMBER
     tenant_id: TenantId | None = None
     email: Email | None = None
 
 
-class ListInvites(Command[InviteList]):
+class ListInvites(Act[InviteList]):
     """Invitations that can still be used."""
 
     subject: ClassVar = Subject("rpc.reg.invite_list")
     reply: ClassVar = InviteList
-    actor: Principal
 
 
-class DeleteInvite(Command[Done]):
+class DeleteInvite(Act[Done]):
     """Takes an invitation back. Problem: invite_invalid."""
 
     subject: ClassVar = Subject("rpc.reg.invite_delete")
     reply: ClassVar = Done
-    actor: Principal
     invite_id: Id

@@ -23,13 +23,14 @@ from spaces_contracts.access import (
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
-from spaces_contracts.problems import Code
+from spaces_contracts.problems import KINDS, Code
+from spaces_registry.access_store import Known
 from spaces_registry.actors import (
     chosen_tenant,
-    require_admin,
+    handed_on,
+    only_own,
     require_issuer,
-    require_manager,
-    sees_tenant,
+    sees_credential,
     tenant_filter,
     tenant_not_found,
 )
@@ -53,16 +54,13 @@ class Access:
 
     async def authenticate(self, command: Authenticate) -> PrincipalReply:
         """Whose secret it is."""
-        credential = await self._access.authenticate(command.secret_sha256)
-        if credential is None:
+        known = await self._access.authenticate(command.secret_sha256)
+        if known is None:
             raise ProblemError.of(Code.UNAUTHENTICATED, "The key is not known")
-        if credential.revoked_at is not None:
-            raise token_revoked()
-        return PrincipalReply(principal=credential.principal)
+        return PrincipalReply(principal=good(known))
 
     async def create_tenant(self, command: CreateTenant) -> TenantReply:
-        """Admins only."""
-        require_admin(command.actor)
+        """Tenants' names are unique."""
         tenant = await self._access.add_tenant(command.name)
         if tenant is None:
             raise ProblemError.of(
@@ -77,19 +75,29 @@ class Access:
     async def create_credential(self, command: CreateCredential) -> CredentialReply:
         """Stores the hash of a secret that its maker keeps."""
         require_issuer(command.actor, command.kind)
-        _require_hash(command.secret_sha256)
+        require_hash(command.secret_sha256)
+        is_key = command.kind is PrincipalKind.API_KEY
         principal = Principal(
             principal_id=new_id(),
             kind=command.kind,
             tenant_id=command.tenant_id,
             name=command.name,
             space_ids=await self._scope(command),
+            user_id=command.actor.user_id if is_key else None,
+            scopes=handed_on(command.actor, command.scopes) if is_key else None,
         )
         principal = principal.model_copy(
             update={"tenant_id": await self._tenant(command, principal)}
         )
+        if command.expires_in_s is not None and command.expires_in_s <= 0:
+            raise ProblemError.of(
+                Code.INVALID_REQUEST, "A credential cannot expire before it is made"
+            )
         stored = await self._access.add_credential(
-            principal, secret_sha256=command.secret_sha256, prefix=command.prefix
+            principal,
+            secret_sha256=command.secret_sha256,
+            prefix=command.prefix,
+            expires_in_s=command.expires_in_s,
         )
         if stored is None:
             raise ProblemError.of(Code.INVALID_REQUEST, "This secret is in use already")
@@ -98,13 +106,14 @@ class Access:
     async def list_credentials(self, command: ListCredentials) -> CredentialList:
         """Revoked ones too."""
         require_issuer(command.actor, command.kind)
-        found = await self._access.credentials(command.kind, tenant_filter(command.actor))
+        own = only_own(command.actor) if command.kind is PrincipalKind.API_KEY else None
+        found = await self._access.credentials(command.kind, tenant_filter(command.actor), own)
         return CredentialList(credentials=found)
 
     async def revoke_credential(self, command: RevokeCredential) -> CredentialReply:
         """Ends it now, and the connections of workers that came with it."""
-        require_manager(command.actor)
-        await self._seen(command.actor, command.principal_id)
+        credential = await self._seen(command.actor, command.principal_id)
+        require_issuer(command.actor, credential.principal.kind)
         if not await self._access.revoke(command.principal_id):
             raise ProblemError.of(
                 Code.FORBIDDEN, "The last admin key cannot be revoked; make another one first"
@@ -115,8 +124,7 @@ class Access:
 
     async def create_ticket(self, command: CreateTicket) -> Done:
         """For browsers: a key must not travel in a socket's address."""
-        require_manager(command.actor)
-        _require_hash(command.ticket_sha256)
+        require_hash(command.ticket_sha256)
         if not await self._access.add_ticket(command.ticket_sha256, command.actor.principal_id):
             raise ProblemError.of(Code.UNAUTHENTICATED, "The credential is unknown or revoked")
         return Done()
@@ -132,7 +140,7 @@ class Access:
 
     async def _seen(self, actor: Principal, principal_id: str) -> Credential:
         credential = await self._access.credential(principal_id)
-        if credential is None or not sees_tenant(actor, credential.principal.tenant_id):
+        if credential is None or not sees_credential(actor, credential.principal):
             raise ProblemError.of(Code.KEY_NOT_FOUND, "No such key or token")
         return credential
 
@@ -166,11 +174,14 @@ class Access:
         return tenants.pop() if len(tenants) == 1 else None
 
 
-def token_revoked() -> ProblemError:
-    """The credential existed once."""
-    return ProblemError.of(Code.TOKEN_REVOKED, "The credential was revoked")
+def good(known: Known) -> Principal:
+    """Whom a credential stands for. Raises token_revoked, token_expired or user_disabled."""
+    if known.obstacle is not None:
+        raise ProblemError.of(known.obstacle, KINDS[known.obstacle].title)
+    return known.credential.principal
 
 
-def _require_hash(sha256: str) -> None:
+def require_hash(sha256: str) -> None:
+    """Raises invalid_request for what is no SHA-256 in hex: somebody may have sent the secret itself."""
     if not _SHA256.match(sha256):
         raise ProblemError.of(Code.INVALID_REQUEST, "A secret travels as its SHA-256 in hex")

@@ -7,18 +7,39 @@ import asyncpg
 
 from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.database import Database
-from spaces_contracts.access import Credential, Principal, PrincipalKind, Tenant
+from spaces_contracts.access import Credential, Permission, Principal, PrincipalKind, Role, Tenant
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.permissions import KEY_SCOPES, ROLES
+from spaces_contracts.problems import Code
 
 TICKET_S = 30.0
 # As many as fit in one message.
 _LISTED = 2000
 
 _PRINCIPAL = """
-    p.principal_id, p.kind, p.tenant_id, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
+    p.principal_id, p.kind, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
+    p.user_id, p.scopes, p.expires_at, u.role,
+    CASE p.kind WHEN 'user' THEN u.tenant_id ELSE p.tenant_id END AS tenant_id,
+    CASE WHEN p.revoked_at IS NOT NULL THEN 'token_revoked'
+         WHEN u.disabled_at IS NOT NULL THEN 'user_disabled'
+         WHEN p.expires_at <= clock_timestamp() THEN 'token_expired' END AS obstacle,
     ARRAY(SELECT t.space_id FROM registry.worker_token_space t
            WHERE t.principal_id = p.principal_id ORDER BY t.space_id) AS space_ids
 """
+_FROM = "registry.principal p LEFT JOIN registry.person u USING (user_id)"
+# A refresh secret is good for an exchange only.
+_NO_REFRESH = """
+    (p.kind <> 'user' OR EXISTS (
+        SELECT 1 FROM registry.login l WHERE l.principal_id = p.principal_id AND l.is_session))
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A credential that exists, and what keeps it from being good."""
+
+    credential: Credential
+    obstacle: Code | None
 
 
 @dataclass(frozen=True)
@@ -36,19 +57,27 @@ class AccessStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def authenticate(self, secret_sha256: str) -> Credential | None:
-        """Whose hash it is, revoked or not; notes the use at most once a minute."""
+    async def authenticate(self, secret_sha256: str) -> Known | None:
+        """Whose hash it is, good or not; notes the use at most once a minute."""
         row = await self._database.fetchrow(
             f"""
             WITH used AS (
                 UPDATE registry.principal SET last_used_at = clock_timestamp()
                  WHERE secret_sha256 = $1 AND revoked_at IS NULL
                    AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute'))
-            SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.secret_sha256 = $1
+            SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.secret_sha256 = $1 AND {_NO_REFRESH}
             """,
             secret_sha256,
         )
-        return None if row is None else _credential(row)
+        return None if row is None else _known(row)
+
+    async def login(self, login_id: str) -> Known | None:
+        """A login, good or not."""
+        row = await self._database.fetchrow(
+            f"SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.principal_id = $1 AND p.kind = 'user'",
+            login_id,
+        )
+        return None if row is None else _known(row)
 
     async def add_first_admin(self, make: Callable[[frozenset[str]], NewAdmin]) -> bool:
         """Calls `make(hashes of revoked admins)` and stores what it gives; false when an admin exists."""
@@ -80,9 +109,9 @@ class AccessStore:
             admin.prefix,
         )
 
-    async def add_tenant(self, name: str) -> Tenant | None:
+    async def add_tenant(self, name: str, tx: Transaction | None = None) -> Tenant | None:
         """None when the name is taken."""
-        row = await self._database.fetchrow(
+        row = await (tx or self._database).fetchrow(
             """
             INSERT INTO registry.tenant (tenant_id, name) VALUES ($1, $2)
             ON CONFLICT (name) DO NOTHING RETURNING tenant_id, name, created_at
@@ -112,14 +141,21 @@ class AccessStore:
         return bool(found)
 
     async def add_credential(
-        self, principal: Principal, *, secret_sha256: str, prefix: str
+        self,
+        principal: Principal,
+        *,
+        secret_sha256: str,
+        prefix: str,
+        expires_in_s: float | None = None,
     ) -> Credential | None:
         """Stores a credential with its spaces. The same one again is no error; None when the hash is another's."""
         async with self._database.transaction() as tx:
             added = await tx.fetchval(
                 """
-                INSERT INTO registry.principal (principal_id, kind, tenant_id, name, secret_sha256, prefix)
-                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (secret_sha256) DO NOTHING RETURNING principal_id
+                INSERT INTO registry.principal
+                       (principal_id, kind, tenant_id, name, secret_sha256, prefix, user_id, scopes, expires_at)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(secs => $9))
+                ON CONFLICT (secret_sha256) DO NOTHING RETURNING principal_id
                 """,
                 principal.principal_id,
                 principal.kind.value,
@@ -127,6 +163,9 @@ class AccessStore:
                 principal.name,
                 secret_sha256,
                 prefix,
+                principal.user_id,
+                principal.scopes,
+                expires_in_s,
             )
             if added is not None:
                 await tx.execute(
@@ -138,7 +177,7 @@ class AccessStore:
                     sorted(set(principal.space_ids)),
                 )
             row = await tx.fetchrow(
-                f"SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.secret_sha256 = $1",
+                f"SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.secret_sha256 = $1",
                 secret_sha256,
             )
         assert row is not None, "inserted or in conflict"
@@ -151,24 +190,28 @@ class AccessStore:
         )
         return stored if same and stored.revoked_at is None else None
 
-    async def credentials(self, kind: PrincipalKind, only: str | None) -> list[Credential]:
-        """Credentials of a kind, newest first, of all tenants or of one."""
+    async def credentials(
+        self, kind: PrincipalKind, only: str | None, user_id: str | None = None
+    ) -> list[Credential]:
+        """Credentials of a kind, newest first, of all tenants or of one, or those that one person made."""
         rows = await self._database.fetch(
             f"""
-            SELECT {_PRINCIPAL} FROM registry.principal p
+            SELECT {_PRINCIPAL} FROM {_FROM}
              WHERE p.kind = $1 AND ($2::text IS NULL OR p.tenant_id = $2)
+               AND ($4::text IS NULL OR p.user_id = $4)
              ORDER BY p.created_at DESC, p.principal_id DESC LIMIT $3
             """,
             kind.value,
             only,
             _LISTED,
+            user_id,
         )
         return [_credential(row) for row in rows]
 
     async def credential(self, principal_id: str) -> Credential | None:
         """One credential, revoked or not."""
         row = await self._database.fetchrow(
-            f"SELECT {_PRINCIPAL} FROM registry.principal p WHERE p.principal_id = $1", principal_id
+            f"SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.principal_id = $1", principal_id
         )
         return None if row is None else _credential(row)
 
@@ -216,11 +259,13 @@ class AccessStore:
                 DELETE FROM registry.ticket WHERE ticket_sha256 = $1
                 RETURNING principal_id, expires_at > clock_timestamp() AS fresh)
             SELECT {_PRINCIPAL} FROM used JOIN registry.principal p USING (principal_id)
-             WHERE used.fresh AND p.revoked_at IS NULL
+              LEFT JOIN registry.person u USING (user_id)
+             WHERE used.fresh
             """,
             ticket_sha256,
         )
-        return None if row is None else _credential(row).principal
+        known = None if row is None else _known(row)
+        return None if known is None or known.obstacle is not None else known.credential.principal
 
     async def drop_expired_tickets(self) -> None:
         """Tickets that nobody used."""
@@ -229,17 +274,35 @@ class AccessStore:
         )
 
 
+def _known(row: asyncpg.Record) -> Known:
+    return Known(_credential(row), None if row["obstacle"] is None else Code(row["obstacle"]))
+
+
 def _credential(row: asyncpg.Record) -> Credential:
+    kind = PrincipalKind(row["kind"])
+    role = None if row["role"] is None else Role(row["role"])
     return Credential(
         principal=Principal(
             principal_id=row["principal_id"],
-            kind=PrincipalKind(row["kind"]),
+            kind=kind,
             tenant_id=row["tenant_id"],
             name=row["name"],
             space_ids=list[str](row["space_ids"]),
+            role=role if kind is PrincipalKind.USER else None,
+            user_id=row["user_id"],
+            scopes=_scopes(row["scopes"], role) if kind is PrincipalKind.API_KEY else None,
         ),
         prefix=row["prefix"],
         created_at=row["created_at"],
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],
+        expires_at=row["expires_at"],
     )
+
+
+def _scopes(stored: list[str] | None, maker: Role | None) -> list[Permission] | None:
+    """A person's key can do no more than the person can now."""
+    if stored is None and maker is None:
+        return None
+    scopes = KEY_SCOPES if stored is None else {Permission(scope) for scope in stored}
+    return sorted(scopes if maker is None else scopes & ROLES[maker])

@@ -1,16 +1,14 @@
 """The first admin key: made once, written to a file before its hash is stored, and never logged."""
 
-import os
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from spaces_contracts.access import PrincipalKind
-from spaces_contracts.identifiers import new_id
 from spaces_contracts.keys import kind_of, new_key, sha256_of, shown_prefix
 from spaces_registry.access_store import AccessStore, NewAdmin
+from spaces_registry.secret_file import write_secret
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +64,7 @@ def read_or_make(path: Path, revoked: frozenset[str] = frozenset()) -> str:
         return key
     key = new_key(PrincipalKind.ADMIN)
     try:
-        _write(path, key)
+        write_secret(path, key)
     except OSError as error:
         raise AdminKeyError(f"cannot write {path}: {error.strerror}") from None
     return key
@@ -75,25 +73,3 @@ def read_or_make(path: Path, revoked: frozenset[str] = frozenset()) -> str:
 def new_admin(key: str, name: str) -> NewAdmin:
     """What is stored of an admin key."""
     return NewAdmin(name=name, secret_sha256=sha256_of(key), prefix=shown_prefix(key))
-
-
-def _write(path: Path, key: str) -> None:
-    """All of the key or none of it is in the file, whenever the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{path.name}.{new_id()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

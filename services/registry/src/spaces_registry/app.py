@@ -12,7 +12,9 @@ from spaces_chassis.metrics import Metrics
 from spaces_registry import death_loop, gauges_loop, upkeep_loop
 from spaces_registry.access import Access
 from spaces_registry.admin_key import AdminKey
+from spaces_registry.admin_password import AdminPassword
 from spaces_registry.attaching import Attaching
+from spaces_registry.audit import Audit
 from spaces_registry.beats import Beats
 from spaces_registry.callout import Callout, Door
 from spaces_registry.connections import Connections
@@ -21,11 +23,15 @@ from spaces_registry.disconnects import Disconnects
 from spaces_registry.endings import Endings
 from spaces_registry.gauges_loop import GaugesLoop
 from spaces_registry.hints import Hints
+from spaces_registry.logins import Logins
 from spaces_registry.meters import Meters
+from spaces_registry.passwords import Passwords
+from spaces_registry.people import People
 from spaces_registry.presence import Presence
 from spaces_registry.schema import SchemaCheck
 from spaces_registry.sessions import Sessions
 from spaces_registry.settings import RegistrySettings
+from spaces_registry.signing import Signing
 from spaces_registry.spaces import Spaces
 from spaces_registry.stores import Stores
 from spaces_registry.subscriptions import Handlers, subscriptions
@@ -56,33 +62,51 @@ class Registry:
         self.endings = Endings(self.stores, self.hints, self.presence, self.sessions, self.meters)
         self.attaching = Attaching(self.stores, self.endings, self.presence, self.meters)
         self.beats = Beats(self.stores.leases, self.hints, batching)
-        self.bus.add_routes(
-            subscriptions(
-                Handlers(
-                    Access(self.stores, self.endings, self.hints),
-                    Spaces(self.stores, self.endings, self.hints),
-                    self.attaching,
-                    Connections(self.stores, self.endings, self.hints, self.meters),
-                    self.beats,
-                )
-            )
-        )
+        self.passwords = Passwords()
+        self.signing = Signing(self.stores.logins, self.clock)
+        self.bus.add_routes(subscriptions(self._handlers(settings)))
         self.deaths = DeathLoop(self.stores, self.bus, self.clock, self.endings, self.meters)
-        self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings)
+        self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings, self.hints, self.signing)
         self.gauges = GaugesLoop(self.stores, self.meters)
-        works: list[Part] = [
-            self.database,
-            SchemaCheck(self.database),
-            AdminKey(self.stores.access, settings.admin_key_file),
-            self.presence.batcher,
-            self.beats.batcher,
-            *self._other_accounts(settings),
-            self.bus,
-        ]
+        works = self._works(settings)
         self.parts: Sequence[Part] = [
             *works,
             *self._loops(),
             HealthServer(works, self.metrics, settings),
+        ]
+
+    def _handlers(self, settings: RegistrySettings) -> Handlers:
+        logins = Logins(
+            self.stores, self.hints, self.passwords, self.signing, self.clock, settings.lifetimes
+        )
+        return Handlers(
+            Access(self.stores, self.endings, self.hints),
+            logins,
+            People(self.stores, self.hints, self.passwords, logins, settings.registration),
+            Audit(self.stores.audit),
+            Spaces(self.stores, self.endings, self.hints),
+            self.attaching,
+            Connections(self.stores, self.endings, self.hints, self.meters),
+            self.beats,
+        )
+
+    def _works(self, settings: RegistrySettings) -> list[Part]:
+        return [
+            self.database,
+            SchemaCheck(self.database),
+            AdminKey(self.stores.access, settings.admin_key_file),
+            AdminPassword(
+                self.database,
+                self.stores.people,
+                self.passwords,
+                settings.admin_password_file,
+                settings.admin_email,
+            ),
+            self.signing,
+            self.presence.batcher,
+            self.beats.batcher,
+            *self._other_accounts(settings),
+            self.bus,
         ]
 
     def _loops(self) -> list[Loop]:

@@ -18,6 +18,7 @@ from spaces_contracts.connections import (
 )
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.spaces import Space
+from spaces_registry.access import good
 from spaces_registry.connection_store import Adoption, NewConnection
 from spaces_registry.endings import Ended, Endings, Reason
 from spaces_registry.meters import Meters
@@ -88,17 +89,16 @@ class Attaching:
         return [await self._attach_one(arrival, token, one, taken) for one in attachments]
 
     async def worker_token(self, secret_sha256: str) -> Principal:
-        """Whose token it is. Raises token_invalid, token_revoked, or forbidden for another kind of key."""
-        credential = await self._stores.access.authenticate(secret_sha256)
-        if credential is None:
+        """Whose token it is. Raises token_invalid, token_revoked, token_expired, or forbidden for another kind."""
+        known = await self._stores.access.authenticate(secret_sha256)
+        if known is None:
             raise ProblemError.of(Code.TOKEN_INVALID, "The worker token is not known")
-        if credential.revoked_at is not None:
-            raise ProblemError.of(Code.TOKEN_REVOKED, "The worker token was revoked")
-        if credential.principal.kind is not PrincipalKind.WORKER_TOKEN:
+        token = good(known)
+        if token.kind is not PrincipalKind.WORKER_TOKEN:
             raise ProblemError.of(
                 Code.FORBIDDEN, "This is an API key; a worker needs a worker token"
             )
-        return credential.principal
+        return token
 
     async def find(self, token: Principal, ref: str) -> Candidate:
         """The space that a token's holder means."""

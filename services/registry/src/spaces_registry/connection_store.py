@@ -261,7 +261,8 @@ class ConnectionStore:
               FROM registry.connection c
               JOIN registry.space s USING (space_id) JOIN registry.principal p USING (principal_id)
              WHERE c.ended_at IS NULL
-               AND (s.deleted_at IS NOT NULL OR NOT s.enabled OR p.revoked_at IS NOT NULL)
+               AND (s.deleted_at IS NOT NULL OR NOT s.enabled OR p.revoked_at IS NOT NULL
+                    OR p.expires_at <= clock_timestamp())
              ORDER BY c.space_id, reason, c.connection_id LIMIT $1
             """,
             limit,
@@ -304,10 +305,8 @@ class ConnectionStore:
         )
         return {ConnectionState(state): count for state, count in dict(row or {}).items()}
 
-    async def listed(
-        self, tenant_id: str | None, scope: Sequence[str] | None, space_id: str | None
-    ) -> list[Connection]:
-        """The newest live connections of one tenant, a token's scope, one space, or all."""
+    async def listed(self, tenant_id: str | None, space_id: str | None) -> list[Connection]:
+        """The newest live connections of one tenant, one space, or all."""
         rows = await self._database.fetch(
             f"""
             SELECT c.*, {LEASES_LEFT}
@@ -315,12 +314,10 @@ class ConnectionStore:
               LEFT JOIN registry.gateway g USING (gateway_id)
              WHERE c.ended_at IS NULL
                AND ($1::text IS NULL OR s.tenant_id = $1)
-               AND ($2::text[] IS NULL OR c.space_id = ANY ($2))
-               AND ($3::text IS NULL OR c.space_id = $3)
-             ORDER BY c.since DESC, c.connection_id DESC LIMIT $4
+               AND ($2::text IS NULL OR c.space_id = $2)
+             ORDER BY c.since DESC, c.connection_id DESC LIMIT $3
             """,
             tenant_id,
-            None if scope is None else list(scope),
             space_id,
             _LISTED,
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from spaces_chassis.bus import Delivery
 from spaces_chassis.errors import ProblemError
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Principal
 from spaces_contracts.connections import (
     ConnectionEnded,
     ConnectionList,
@@ -59,7 +59,7 @@ class Connections:
         await self._endings.end(message.space_id, [message.connection_id], Reason.LEFT)
 
     async def control(self, command: ControlConnection) -> Done:
-        """Drains or kicks. A worker may drain its own connections."""
+        """Drains or kicks."""
         space_id = await self._controlled(command.actor, command)
         if command.action is ControlAction.KICK:
             if not await self._endings.end(space_id, [command.connection_id], Reason.KICKED):
@@ -79,12 +79,7 @@ class Connections:
         if command.space_id is not None:
             space = await self._spaces.space(command.space_id)
             require_seen(actor, space.tenant_id if space else "", command.space_id)
-        scoped = actor.kind is PrincipalKind.WORKER_TOKEN
-        found = await self._connections.listed(
-            None if scoped else tenant_filter(actor),
-            actor.space_ids if scoped else None,
-            command.space_id,
-        )
+        found = await self._connections.listed(tenant_filter(actor), command.space_id)
         return ConnectionList(connections=found)
 
     async def _suspect(self, connection_ids: Sequence[str], cause: str, lease_s: float) -> None:
@@ -96,12 +91,6 @@ class Connections:
         row = await self._connections.owner(command.connection_id)
         if row is None or not sees_space(actor, row["tenant_id"], row["space_id"]):
             raise _not_found()
-        if actor.kind is PrincipalKind.WORKER_TOKEN and (
-            row["principal_id"] != actor.principal_id or command.action is not ControlAction.DRAIN
-        ):
-            raise ProblemError.of(
-                Code.FORBIDDEN, "A worker token may only drain its own connections"
-            )
         if not row["live"]:
             raise _not_found()
         space_id: str = row["space_id"]

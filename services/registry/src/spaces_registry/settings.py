@@ -1,5 +1,7 @@
 """What the registry needs from its environment."""
 
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,26 +16,71 @@ from spaces_chassis.settings import (
 )
 
 
+class Registration(StrEnum):
+    """Whether people may register by themselves."""
+
+    OPEN = "open"
+    INVITE = "invite"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """In seconds: a token, a login since its last use, a session since its start."""
+
+    access_token_s: int = 900
+    login_s: int = 30 * 86_400
+    session_s: int = 7 * 86_400
+
+
 class RegistrySettings(Settings, BusSettings, DatabaseSettings, LogSettings, HttpSettings):
     """Settings of `spaces-registry`, read from SPACES_REGISTRY_* and SPACES_*."""
 
     service: ClassVar[str] = "registry"
 
     admin_key_file: Path | None = Field(
-        None,
+        default=None,
         description="where the first admin key is; made with mode 0600 when there is no admin yet",
     )
+    admin_password_file: Path | None = Field(
+        default=None,
+        description="where the first admin's password is; made with mode 0600 when there is no admin user yet",
+    )
+    admin_email: str = Field(
+        default="admin@spaces.internal",
+        description="email of the first admin user, to sign in with",
+    )
+    registration: Registration = Field(
+        default=Registration.INVITE,
+        description="who may register: open, invite (whoever is invited), closed",
+    )
+    access_token_s: int = Field(
+        default=900, ge=30, le=86_400, description="seconds for which an access token is good"
+    )
+    login_days: int = Field(
+        default=30, ge=1, le=365, description="days after its last use on which a login ends"
+    )
+    session_hours: int = Field(
+        default=168, ge=1, le=8760, description="hours after which a browser's session ends"
+    )
     sys_user: str | None = Field(
-        None, description="NATS user of the system account; without one nobody tells who left"
+        default=None,
+        description="NATS user of the system account; without one nobody tells who left",
     )
-    sys_password: SecretStr | None = Field(None, description="password of that user")
+    sys_password: SecretStr | None = Field(default=None, description="password of that user")
     callout_user: str | None = Field(
-        None, description="NATS user of the auth callout; without one no direct worker gets in"
+        default=None,
+        description="NATS user of the auth callout; without one no direct worker gets in",
     )
-    callout_password: SecretStr | None = Field(None, description="password of that user")
+    callout_password: SecretStr | None = Field(default=None, description="password of that user")
     issuer_seed: SecretStr | None = Field(
-        None, description="seed of the account key that signs users in the auth callout"
+        default=None, description="seed of the account key that signs users in the auth callout"
     )
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """Of tokens, logins and sessions."""
+        return Lifetimes(self.access_token_s, self.login_days * 86_400, self.session_hours * 3600)
 
     def bus_as(self, user: str, password: SecretStr | None) -> BusSettings:
         """The same servers, as another NATS user."""

@@ -79,25 +79,22 @@ class SpaceStore:
     async def page(
         self,
         tenant_id: str | None,
-        scope: Sequence[str] | None,
         *,
         name: str | None,
         after: str | None,
         limit: int,
     ) -> list[Space]:
-        """Spaces after an id, oldest first, of one tenant or all, or only those of a scope."""
+        """Spaces after an id, oldest first, of one tenant or all."""
         rows = await self._database.fetch(
             f"""
             SELECT {_SPACE} FROM registry.space s JOIN registry.tenant t USING (tenant_id)
              WHERE s.deleted_at IS NULL
                AND ($1::text IS NULL OR s.tenant_id = $1)
-               AND ($2::text[] IS NULL OR s.space_id = ANY ($2))
-               AND ($3::text IS NULL OR s.name = $3)
-               AND ($4::text IS NULL OR s.space_id > $4)
-             ORDER BY s.space_id LIMIT $5
+               AND ($2::text IS NULL OR s.name = $2)
+               AND ($3::text IS NULL OR s.space_id > $3)
+             ORDER BY s.space_id LIMIT $4
             """,
             tenant_id,
-            None if scope is None else list(scope),
             name,
             after,
             limit,

@@ -6,7 +6,7 @@ import asyncpg
 
 from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.errors import ProblemError
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Principal
 from spaces_contracts.files import InputKind
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
@@ -23,7 +23,6 @@ from spaces_contracts.spaces import (
 )
 from spaces_registry.actors import (
     chosen_tenant,
-    require_manager,
     tenant_filter,
     tenant_not_found,
 )
@@ -48,7 +47,6 @@ class Spaces:
 
     async def create(self, command: CreateSpace) -> SpaceReply:
         """Makes the space and its lane at the scheduler, or neither."""
-        require_manager(command.actor)
         tenant_id = chosen_tenant(command.actor, command.tenant_id)
         tenants = await self._access.tenants(tenant_id)
         if not tenants:
@@ -79,10 +77,8 @@ class Spaces:
 
     async def list(self, command: ListSpaces) -> SpaceList:
         """One page, oldest first."""
-        scoped = command.actor.kind is PrincipalKind.WORKER_TOKEN
         page = await self._spaces.page(
-            None if scoped else tenant_filter(command.actor),
-            command.actor.space_ids if scoped else None,
+            tenant_filter(command.actor),
             name=command.name,
             after=command.cursor,
             limit=command.limit + 1,
@@ -94,7 +90,6 @@ class Spaces:
 
     async def update(self, command: UpdateSpace) -> SpaceReply:
         """Changes what is given. Disabling ends the workers' connections."""
-        require_manager(command.actor)
         try:
             async with self._database.transaction() as tx:
                 before = await self._locked(tx, command.actor, command.space_id)
@@ -112,7 +107,6 @@ class Spaces:
 
     async def delete(self, command: DeleteSpace) -> Done:
         """Ends the workers' connections; the scheduler cancels what is queued or running."""
-        require_manager(command.actor)
         async with self._database.transaction() as tx:
             await self._locked(tx, command.actor, command.space_id)
             request_ids = await self._spaces.delete(tx, command.space_id)

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from spaces_chassis.database import Database
 from spaces_registry.access_store import AccessStore
+from spaces_registry.audit_store import AuditStore
 from spaces_registry.connection_store import ConnectionStore
 from spaces_registry.leader_store import LeaderStore
 from spaces_registry.lease_store import LeaseStore
+from spaces_registry.login_store import LoginStore
+from spaces_registry.person_store import PersonStore
 from spaces_registry.session_store import SessionStore
 from spaces_registry.space_store import SpaceStore
 
@@ -17,6 +20,9 @@ class Stores:
 
     database: Database
     access: AccessStore
+    people: PersonStore
+    logins: LoginStore
+    audit: AuditStore
     spaces: SpaceStore
     connections: ConnectionStore
     leases: LeaseStore
@@ -29,6 +35,9 @@ class Stores:
         return cls(
             database,
             AccessStore(database),
+            PersonStore(database),
+            LoginStore(database),
+            AuditStore(database),
             SpaceStore(database),
             ConnectionStore(database),
             LeaseStore(database),

@@ -1,6 +1,7 @@
 """Every message that the registry handles, one line each."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from spaces_chassis.bus import Route, on, serve
 from spaces_contracts.access import (
@@ -13,6 +14,7 @@ from spaces_contracts.access import (
     RedeemTicket,
     RevokeCredential,
 )
+from spaces_contracts.audit import ListAudit
 from spaces_contracts.connections import (
     Attach,
     ConnectionEnded,
@@ -25,10 +27,29 @@ from spaces_contracts.connections import (
     WorkerBye,
 )
 from spaces_contracts.spaces import CreateSpace, DeleteSpace, GetSpace, ListSpaces, UpdateSpace
+from spaces_contracts.users import (
+    ChangePassword,
+    CreateInvite,
+    DeleteInvite,
+    EndLogin,
+    GetLogin,
+    ListInvites,
+    ListLogins,
+    ListSigningKeys,
+    ListUsers,
+    LogIn,
+    RefreshLogin,
+    RegisterUser,
+    UpdateUser,
+)
 from spaces_registry.access import Access
 from spaces_registry.attaching import Attaching
+from spaces_registry.audit import Audit
+from spaces_registry.authorised import authorised, open_to_all
 from spaces_registry.beats import Beats
 from spaces_registry.connections import Connections
+from spaces_registry.logins import Logins
+from spaces_registry.people import People
 from spaces_registry.spaces import Spaces
 
 # Of several registries one answers.
@@ -40,6 +61,9 @@ class Handlers:
     """Who handles."""
 
     access: Access
+    logins: Logins
+    people: People
+    audit: Audit
     spaces: Spaces
     attaching: Attaching
     connections: Connections
@@ -48,22 +72,10 @@ class Handlers:
 
 def subscriptions(handlers: Handlers) -> list[Route]:
     """Who may do what; spaces; workers as they come, stay and go."""
-    access, spaces = handlers.access, handlers.spaces
     attaching, connections, beats = handlers.attaching, handlers.connections, handlers.beats
     return [
-        serve(Authenticate, access.authenticate, queue=QUEUE),
-        serve(CreateTenant, access.create_tenant, queue=QUEUE),
-        serve(ListTenants, access.list_tenants, queue=QUEUE),
-        serve(CreateCredential, access.create_credential, queue=QUEUE),
-        serve(ListCredentials, access.list_credentials, queue=QUEUE),
-        serve(RevokeCredential, access.revoke_credential, queue=QUEUE),
-        serve(CreateTicket, access.create_ticket, queue=QUEUE),
-        serve(RedeemTicket, access.redeem_ticket, queue=QUEUE),
-        serve(CreateSpace, spaces.create, queue=QUEUE),
-        serve(GetSpace, spaces.get, queue=QUEUE),
-        serve(ListSpaces, spaces.list, queue=QUEUE),
-        serve(UpdateSpace, spaces.update, queue=QUEUE),
-        serve(DeleteSpace, spaces.delete, queue=QUEUE),
+        *_who(handlers),
+        *_what(handlers),
         serve(Attach, attaching.attach, queue=QUEUE),
         serve(EdgeAttach, attaching.attach_edge, queue=QUEUE),
         serve(GatewayBeat, beats.gateway, queue=QUEUE),
@@ -71,6 +83,48 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         on(WorkerBye, connections.bye, queue=QUEUE),
         serve(ConnectionEnded, connections.ended, queue=QUEUE),
         on(ConnectionSuspected, connections.suspected, queue=QUEUE),
-        serve(ControlConnection, connections.control, queue=QUEUE),
-        serve(ListConnections, connections.list, queue=QUEUE),
+    ]
+
+
+def _who(handlers: Handlers) -> list[Route]:
+    access, logins, people = handlers.access, handlers.logins, handlers.people
+    anybody = partial(open_to_all, handlers.audit, queue=QUEUE)
+    return [
+        serve(Authenticate, access.authenticate, queue=QUEUE),
+        serve(RedeemTicket, access.redeem_ticket, queue=QUEUE),
+        serve(GetLogin, logins.get, queue=QUEUE),
+        serve(ListSigningKeys, logins.signing_keys, queue=QUEUE),
+        serve(RefreshLogin, logins.refresh, queue=QUEUE),
+        anybody(RegisterUser, people.register),
+        anybody(LogIn, logins.log_in),
+    ]
+
+
+def _what(handlers: Handlers) -> list[Route]:
+    access, logins, people = handlers.access, handlers.logins, handlers.people
+    spaces, connections = handlers.spaces, handlers.connections
+    by_rule = partial(authorised, handlers.audit, queue=QUEUE)
+    return [
+        by_rule(CreateTenant, access.create_tenant),
+        by_rule(ListTenants, access.list_tenants),
+        by_rule(CreateCredential, access.create_credential),
+        by_rule(ListCredentials, access.list_credentials),
+        by_rule(RevokeCredential, access.revoke_credential),
+        by_rule(CreateTicket, access.create_ticket),
+        by_rule(ListLogins, logins.list),
+        by_rule(EndLogin, logins.end),
+        by_rule(ChangePassword, people.change_password),
+        by_rule(ListUsers, people.list),
+        by_rule(UpdateUser, people.update),
+        by_rule(CreateInvite, people.create_invite),
+        by_rule(ListInvites, people.list_invites),
+        by_rule(DeleteInvite, people.delete_invite),
+        by_rule(ListAudit, handlers.audit.list),
+        by_rule(CreateSpace, spaces.create),
+        by_rule(GetSpace, spaces.get),
+        by_rule(ListSpaces, spaces.list),
+        by_rule(UpdateSpace, spaces.update),
+        by_rule(DeleteSpace, spaces.delete),
+        by_rule(ControlConnection, connections.control),
+        by_rule(ListConnections, connections.list),
     ]
