@@ -1,18 +1,23 @@
 """Writes the pages that are made from the contracts: `python -m spaces_contracts DIRECTORY`."""
 
+import json
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from spaces_contracts import client_socket, worker_socket
+from spaces_contracts import asyncapi, client_socket, worker_socket
+from spaces_contracts.access import Permission, PrincipalKind, Role
 from spaces_contracts.catalog import CATALOG
 from spaces_contracts.frames import FIRST_FRAME_S, PROTOCOL
 from spaces_contracts.message import Command
+from spaces_contracts.permissions import KINDS as KIND_GRANTS
+from spaces_contracts.permissions import ROLES, RULES
 from spaces_contracts.problems import KINDS, Code
 from spaces_contracts.requests import MAX_FRAME_BYTES
 
@@ -38,11 +43,14 @@ MADE = "<!-- made by `make generate` from libs/contracts; do not edit -->\n"
 
 
 def main() -> int:
-    """Writes messages.md and problems.md."""
+    """Writes messages.md, problems.md, permissions.md and asyncapi.json."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "messages.md").write_text(messages_page(), encoding="utf-8")
     (folder / "problems.md").write_text(problems_page(), encoding="utf-8")
+    (folder / "permissions.md").write_text(permissions_page(), encoding="utf-8")
+    made = asyncapi.document(version("spaces-contracts"))
+    (folder / "asyncapi.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -111,6 +119,51 @@ def problems_page() -> str:
         for code, kind in KINDS.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def permissions_page() -> str:
+    """Who may do what."""
+    columns = {
+        "admin": ROLES[Role.ADMIN],
+        "owner": ROLES[Role.OWNER],
+        "member": ROLES[Role.MEMBER],
+        "admin key": KIND_GRANTS[PrincipalKind.ADMIN],
+        "API key without scopes": KIND_GRANTS[PrincipalKind.API_KEY],
+        "worker token": KIND_GRANTS[PrincipalKind.WORKER_TOKEN],
+    }
+    lines = [
+        MADE,
+        "# Who may do what",
+        "",
+        "The gateway asks this table for each call, the registry once more for each command. What is another",
+        "tenant's does not exist for the caller: the answer is the same as for an id that was never given.",
+        "",
+        "## Roles and keys",
+        "",
+        "A key with scopes has the permissions that are named in it; no key has more than its maker has now.",
+        "",
+        f"| permission | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    lines += [
+        f"| `{permission}` | {' | '.join('yes' if permission in of else '' for of in columns.values())} |"
+        for permission in Permission
+    ]
+    lines += ["", "## Operations", "", "Any one of several permissions is enough.", ""]
+    lines += [
+        "| to | takes | on whose | HTTP operations | frames | messages |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {rule.what} | {_codes(p.value for p in rule.needs)} | {rule.whose.value} | {_codes(rule.http)} "
+        f"| {_codes(rule.frames)} | {_codes(rule.commands)} |"
+        for rule in RULES
+    ]
+    return "\n".join(line.replace("  |", " |") for line in lines) + "\n"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _socket_intro() -> str:
