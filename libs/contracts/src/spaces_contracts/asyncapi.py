@@ -14,7 +14,7 @@ from spaces_contracts.frames import PROTOCOL
 from spaces_contracts.message import Command
 from spaces_contracts.permissions import COMMAND_RULES, FRAME_RULES, Rule
 
-DESCRIPTION = """Sockets of the gateway (text frames of one JSON object with `type`), and NATS messages between services.
+DESCRIPTION = """Sockets of the gateway (text frames of one JSON object with `type`), and messages between services.
 
 `x-permission` says what it takes to send a frame or command, and `x-whose` on whose objects it works.
 """
