@@ -213,3 +213,19 @@ async def test_a_tenant_reads_its_own_part_of_the_log_page_by_page(world: World)
     assert {entry.tenant_id for entry in (*first.entries, *second.entries)} == {ada.tenant_id}
     bad = ListAudit(actor=principal, cursor="1; DROP TABLE registry.audit")
     assert (await world.refused(bad)).code is Code.INVALID_REQUEST
+
+
+async def test_a_try_on_anothers_things_is_in_the_log_of_who_tried(world: World) -> None:
+    await register(world, "ada@example.org")
+    await register(world, "eve@example.org")
+    ada = (await sign_in(world, login())).principal
+    eve = (await sign_in(world, login("eve@example.org"))).principal
+    space = (await world.bus.request(CreateSpace(actor=ada, name="chat"))).space
+    tried = DeleteSpace(actor=eve, space_id=space.space_id)
+    assert (await world.refused(tried)).code is Code.SPACE_NOT_FOUND
+    seen = [(await world.bus.request(ListAudit(actor=one))).entries[0] for one in (ada, eve)]
+    assert [(entry.action, entry.outcome) for entry in seen] == [
+        ("CreateSpace", "done"),
+        ("DeleteSpace", "space_not_found"),
+    ]
+    assert (await audit(world))[0] == seen[1]

@@ -42,13 +42,16 @@ class Audit:
         action = type(command).__name__
         if action.startswith(_READS) or action in _NOT_NOTED:
             return await handler(command)
+        # What somebody tries on another tenant's things is in their own tenant's log: neither learns of the other.
+        own = actor.tenant_id if actor else None
         audit_id = await self._store.begin(
             action,
             actor,
             client_address=actor.client_address
             if actor
             else getattr(command, "client_address", ""),
-            tenant_id=getattr(command, "tenant_id", None) or (actor.tenant_id if actor else None),
+            own_tenant_id=own,
+            tenant_id=getattr(command, "tenant_id", None),
             object_id=_first(command, _OBJECT_IDS),
             details=command.model_dump(mode="json", exclude=_LEFT_OUT, exclude_defaults=True),
         )

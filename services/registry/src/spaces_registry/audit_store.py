@@ -26,17 +26,21 @@ class AuditStore:
         actor: Principal | None,
         *,
         client_address: str,
+        own_tenant_id: str | None,
         tenant_id: str | None,
         object_id: str | None,
         details: Mapping[str, Any],
     ) -> int:
-        """Notes that something is about to be done; the entry's id. An object's own tenant wins over the one named."""
+        """Notes that something is about to be done; the entry's id.
+
+        It belongs to the actor's own tenant; an admin's to the object's, else to the one named.
+        """
         audit_id: int = await self._database.fetchval(
             """
             INSERT INTO registry.audit (action, principal_id, principal_kind, principal_name, user_id,
                                         client_address, tenant_id, object_id, details)
             VALUES ($1, $2, $3, $4, $5, $6,
-                    coalesce((SELECT s.tenant_id FROM registry.space s WHERE s.space_id = $8),
+                    coalesce($10, (SELECT s.tenant_id FROM registry.space s WHERE s.space_id = $8),
                              (SELECT p.tenant_id FROM registry.person p WHERE p.user_id = $8),
                              (SELECT coalesce(u.tenant_id, p.tenant_id)
                                 FROM registry.principal p LEFT JOIN registry.person u USING (user_id)
@@ -56,6 +60,7 @@ class AuditStore:
             tenant_id,
             object_id,
             json.dumps(details),
+            own_tenant_id,
         )
         return audit_id
 
