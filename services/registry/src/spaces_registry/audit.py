@@ -9,7 +9,7 @@ from spaces_contracts.audit import AuditPage, ListAudit
 from spaces_contracts.message import Command, Reply
 from spaces_contracts.problems import Code
 from spaces_registry.actors import tenant_filter
-from spaces_registry.audit_store import AuditStore
+from spaces_registry.audit_store import AuditStore, Note
 
 C = TypeVar("C", bound=Command[Any])
 R = TypeVar("R", bound=Reply)
@@ -42,19 +42,7 @@ class Audit:
         action = type(command).__name__
         if action.startswith(_READS) or action in _NOT_NOTED:
             return await handler(command)
-        # What somebody tries on another tenant's things is in their own tenant's log: neither learns of the other.
-        own = actor.tenant_id if actor else None
-        audit_id = await self._store.begin(
-            action,
-            actor,
-            client_address=actor.client_address
-            if actor
-            else getattr(command, "client_address", ""),
-            own_tenant_id=own,
-            tenant_id=getattr(command, "tenant_id", None),
-            object_id=_first(command, _OBJECT_IDS),
-            details=command.model_dump(mode="json", exclude=_LEFT_OUT, exclude_defaults=True),
-        )
+        audit_id = await self._store.begin(_note(action, command, actor))
         try:
             reply = await handler(command)
         except ProblemError as error:
@@ -65,12 +53,9 @@ class Audit:
             raise
         made = _first(reply, _OBJECTS)
         made = getattr(made, "principal", made)  # a credential is known by its principal
-        await self._store.end(
-            audit_id,
-            DONE,
-            getattr(made, "tenant_id", None),
-            _first(made, (*_OBJECT_IDS, "tenant_id")),
-        )
+        own = actor.tenant_id if actor else None
+        tenant_id = own or getattr(made, "tenant_id", None)
+        await self._store.end(audit_id, DONE, tenant_id, _first(made, (*_OBJECT_IDS, "tenant_id")))
         return reply
 
     async def list(self, command: ListAudit) -> AuditPage:
@@ -89,6 +74,18 @@ class Audit:
         shown = found[:limit]
         more = len(found) > len(shown)
         return AuditPage(entries=shown, next_cursor=str(shown[-1].audit_id) if more else None)
+
+
+def _note(action: str, command: Command[Any], actor: Principal | None) -> Note:
+    # What somebody tries on another tenant's things is in their own tenant's log: neither learns of the other.
+    return Note(
+        action=action,
+        actor=actor,
+        client_address=actor.client_address if actor else getattr(command, "client_address", ""),
+        tenant_id=getattr(command, "tenant_id", None),
+        object_id=_first(command, _OBJECT_IDS),
+        details=command.model_dump(mode="json", exclude=_LEFT_OUT, exclude_defaults=True),
+    )
 
 
 def _first(holder: Any, names: tuple[str, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from spaces_chassis.database import Database
@@ -14,27 +15,30 @@ _ENTRY = """
 """
 
 
+@dataclass(frozen=True)
+class Note:
+    """What somebody is about to do; who is None when nobody knows them yet."""
+
+    action: str
+    actor: Principal | None
+    client_address: str
+    tenant_id: str | None
+    object_id: str | None
+    details: Mapping[str, Any]
+
+
 class AuditStore:
     """The log in PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(
-        self,
-        action: str,
-        actor: Principal | None,
-        *,
-        client_address: str,
-        own_tenant_id: str | None,
-        tenant_id: str | None,
-        object_id: str | None,
-        details: Mapping[str, Any],
-    ) -> int:
+    async def begin(self, note: Note) -> int:
         """Notes that something is about to be done; the entry's id.
 
         It belongs to the actor's own tenant; an admin's to the object's, else to the one named.
         """
+        actor = note.actor
         audit_id: int = await self._database.fetchval(
             """
             INSERT INTO registry.audit (action, principal_id, principal_kind, principal_name, user_id,
@@ -51,16 +55,16 @@ class AuditStore:
                     $8, $9::jsonb)
             RETURNING audit_id
             """,
-            action,
+            note.action,
             actor.principal_id if actor else None,
             actor.kind.value if actor else None,
             actor.name if actor else "",
             actor.user_id if actor else None,
-            client_address,
-            tenant_id,
-            object_id,
-            json.dumps(details),
-            own_tenant_id,
+            note.client_address,
+            note.tenant_id,
+            note.object_id,
+            json.dumps(note.details),
+            actor.tenant_id if actor else None,
         )
         return audit_id
 
