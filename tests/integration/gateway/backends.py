@@ -60,6 +60,8 @@ from spaces_contracts.spaces import (
     UpdateSpace,
 )
 from spaces_gateway.access import sha256_hex
+from tests.integration.gateway.people import People
+from tests.support.keys import key_called
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 Refusal = Problem | Callable[[Any], Problem | None]
@@ -83,16 +85,17 @@ class Backends:
         # The verdict of the next submits, until changed.
         self.verdict: Problem | None = None
         self.finish_at_once: str | None = None
-        self.admin = self.add_principal("admin-secret", PrincipalKind.ADMIN, tenant=False)
-        self.user = self.add_principal("user-secret", PrincipalKind.API_KEY)
+        self.admin = self.add_principal("admin", PrincipalKind.ADMIN, tenant=False)
+        self.user = self.add_principal("user", PrincipalKind.API_KEY)
+        self.people = People(self)
 
     def add_principal(
-        self, secret: str, kind: PrincipalKind, *, tenant: bool = True, tenant_id: str | None = None
+        self, name: str, kind: PrincipalKind, *, tenant: bool = True, tenant_id: str | None = None
     ) -> Principal:
-        """A credential that is known from now on."""
+        """A credential that is known from now on: `key_called` makes its secret from the name."""
         owner = tenant_id or (self.tenant_id if tenant else None)
-        principal = Principal(principal_id=new_id(), kind=kind, tenant_id=owner, name=secret)
-        self.principals[sha256_hex(secret)] = principal
+        principal = Principal(principal_id=new_id(), kind=kind, tenant_id=owner, name=name)
+        self.principals[sha256_hex(key_called(name, kind))] = principal
         return principal
 
     def add_space(self, name: str, **fields: Any) -> Space:
@@ -140,31 +143,34 @@ class Backends:
         await self.bus.publish(AccessChanged(what=what, changed_id=changed_id))
 
     async def start(self) -> None:
-        self._serve(Authenticate, self._authenticate)
-        self._serve(GetSpace, self._get_space)
-        self._serve(Submit, self._submit)
-        self._serve(GetRequests, self._get_requests)
-        self._serve(ListRequests, self._list_requests)
-        self._serve(CancelRequest, self._cancel)
-        self._serve(GetQueues, self._queues)
-        self._serve(CreateSpace, self._create_space)
-        self._serve(UpdateSpace, self._update_space)
-        self._serve(ListSpaces, lambda _: SpaceList(spaces=list(self.spaces.values())))
-        self._serve(DeleteSpace, lambda _: Done())
-        self._serve(CreateTenant, lambda command: TenantReply(tenant=self._tenant(command.name)))
-        self._serve(ListTenants, lambda _: TenantList(tenants=[self._tenant("default")]))
-        self._serve(CreateTicket, lambda _: Done())
-        self._serve(RedeemTicket, lambda _: PrincipalReply(principal=self.user))
-        self._serve(CreateCredential, self._create_credential)
-        self._serve(ListCredentials, lambda _: CredentialList())
-        self._serve(RevokeCredential, self._revoke)
-        self._serve(ListConnections, lambda _: ConnectionList())
-        self._serve(ControlConnection, lambda _: Done())
+        self.serve(Authenticate, self._authenticate)
+        self.serve(GetSpace, self._get_space)
+        self.serve(Submit, self._submit)
+        self.serve(GetRequests, self._get_requests)
+        self.serve(ListRequests, self._list_requests)
+        self.serve(CancelRequest, self._cancel)
+        self.serve(GetQueues, self._queues)
+        self.serve(CreateSpace, self._create_space)
+        self.serve(UpdateSpace, self._update_space)
+        self.serve(ListSpaces, lambda _: SpaceList(spaces=list(self.spaces.values())))
+        self.serve(DeleteSpace, lambda _: Done())
+        self.serve(CreateTenant, lambda command: TenantReply(tenant=self._tenant(command.name)))
+        self.serve(ListTenants, lambda _: TenantList(tenants=[self._tenant("default")]))
+        self.serve(CreateTicket, lambda _: Done())
+        self.serve(RedeemTicket, lambda _: PrincipalReply(principal=self.user))
+        self.serve(CreateCredential, self._create_credential)
+        self.serve(ListCredentials, lambda _: CredentialList())
+        self.serve(RevokeCredential, self._revoke)
+        self.serve(ListConnections, lambda _: ConnectionList())
+        self.serve(ControlConnection, lambda _: Done())
+        self.people.serve()
         await self.bus.start()
 
-    def _serve(
+    def serve(
         self, command_type: type[Command[Any]], answer: Callable[[Any], Reply | Awaitable[Reply]]
     ) -> None:
+        """Answers one kind of command."""
+
         async def handle(command: Command[Any]) -> Reply:
             self.asked.append(command)
             refusal = self.refusals.get(command_type)

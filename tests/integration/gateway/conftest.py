@@ -16,15 +16,17 @@ from pydantic import SecretStr
 from spaces_chassis.bus import Bus
 from spaces_chassis.settings import BusSettings
 from spaces_chassis.testing import MemoryBroker, MemoryBus
+from spaces_contracts.access import PrincipalKind
 from spaces_gateway.app import Gateway, build
 from spaces_gateway.settings import GatewaySettings
 from spaces_stack.ports import free_ports
 from tests.integration.gateway.backends import Backends
 from tests.support.eventually import eventually
+from tests.support.keys import bearer
 from tests.support.servers import RunningNats
 
-USER = {"authorization": "Bearer user-secret"}
-ADMIN = {"authorization": "Bearer admin-secret"}
+USER = bearer("user")
+ADMIN = bearer("admin", PrincipalKind.ADMIN)
 
 
 @dataclass

@@ -7,8 +7,9 @@ from spaces_contracts.connections import ControlConnection
 from spaces_contracts.identifiers import new_id
 from spaces_gateway.access import sha256_hex
 from tests.integration.gateway.conftest import ADMIN, Running
+from tests.support.keys import bearer, key_called
 
-WORKER = {"authorization": "Bearer worker-secret"}
+WORKER = bearer("worker", PrincipalKind.WORKER_TOKEN)
 
 
 async def test_a_space_is_made_read_changed_listed_and_removed(running: Running) -> None:
@@ -99,7 +100,7 @@ async def test_an_operator_ends_a_connection(running: Running, action: str) -> N
 
 async def test_a_workers_check_says_what_is_wrong_with_each_space(running: Running) -> None:
     backends = running.backends
-    backends.add_principal("worker-secret", PrincipalKind.WORKER_TOKEN)
+    backends.add_principal("worker", PrincipalKind.WORKER_TOKEN)
     free = backends.add_space("free")
     backends.add_space("off", enabled=False)
     backends.add_space("taken", connections=1)
@@ -136,7 +137,7 @@ async def test_a_workers_check_understands_a_bad_token(running: Running) -> None
 
 
 async def test_a_worker_token_reads_itself_and_its_space_and_nothing_else(running: Running) -> None:
-    running.backends.add_principal("worker-secret", PrincipalKind.WORKER_TOKEN)
+    running.backends.add_principal("worker", PrincipalKind.WORKER_TOKEN)
     running.backends.add_space("poems")
     assert (await running.get("/api/me", headers=WORKER)).status_code == 200
     assert (await running.get("/api/spaces/poems", headers=WORKER)).status_code == 200
@@ -146,5 +147,5 @@ async def test_a_worker_token_reads_itself_and_its_space_and_nothing_else(runnin
 
 
 async def test_a_credential_in_the_address_is_no_credential(running: Running) -> None:
-    answer = await running.get("/api/me?key=user-secret", headers={"authorization": ""})
+    answer = await running.get(f"/api/me?key={key_called('user')}", headers={"authorization": ""})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

@@ -9,6 +9,7 @@ import websockets
 from websockets.asyncio.client import connect
 
 from tests.integration.gateway.conftest import Running
+from tests.support.keys import key_called
 
 
 def socket_url(running: Running, path: str) -> str:
@@ -44,7 +45,9 @@ async def test_a_slash_in_a_name_is_not_a_separator(running: Running) -> None:
 
 async def test_a_client_that_waits_for_leave_to_send_is_told_no_at_once(running: Running) -> None:
     head = (
-        b"POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-secret\r\n"
+        b"POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        + key_called("user").encode()
+        + b"\r\n"
         b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
     )
     answer = await raw(running, head)

@@ -14,6 +14,7 @@ from spaces_contracts.identifiers import new_id
 from spaces_gateway.files.signing import Purpose
 from tests.integration.gateway.backends import some_file
 from tests.integration.gateway.conftest import ADMIN, Running
+from tests.support.keys import bearer
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
 NOBODY = {"authorization": ""}
@@ -95,7 +96,7 @@ async def test_an_empty_file_is_a_file(running: Running) -> None:
 async def test_a_file_of_another_tenant_is_not_found(running: Running) -> None:
     file = await upload(running, b"mine")
     running.backends.add_principal("other", PrincipalKind.API_KEY, tenant_id=new_id())
-    other = {"authorization": "Bearer other"}
+    other = bearer("other")
     answer = await running.get(f"/api/files/{file['file_id']}", headers=other)
     assert (answer.status_code, answer.json()["code"]) == (404, "file_not_found")
     admin = await running.get(f"/api/files/{file['file_id']}", headers=ADMIN)
@@ -104,7 +105,7 @@ async def test_a_file_of_another_tenant_is_not_found(running: Running) -> None:
 
 async def test_a_file_of_another_tenant_cannot_be_submitted(running: Running) -> None:
     running.backends.add_principal("other", PrincipalKind.API_KEY, tenant_id=new_id())
-    other = {"authorization": "Bearer other"}
+    other = bearer("other")
     theirs = (await running.post("/api/files", content=b"x", headers=other)).json()["file_id"]
     running.backends.add_space("files", inputs=["file"])
     answer = await running.post("/api/spaces/files/requests", json={"files": [theirs]})

@@ -10,11 +10,13 @@ import httpx2
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from spaces_contracts.access import PrincipalKind
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.http.exchange import Exchange
 from spaces_gateway.http.submit_call import SubmitCall
 from spaces_gateway.http.waits import Wait
-from tests.integration.gateway.conftest import ADMIN, Running
+from tests.integration.gateway.conftest import ADMIN, USER, Running
+from tests.support.keys import bearer
 
 PATH = "/api/spaces/poems/requests"
 GOOD = {"prompt": "hi", "parameters": {"n": [1, None, "ü"]}}
@@ -33,8 +35,8 @@ CALLS: dict[str, tuple[str, bytes, dict[str, str]]] = {
     "no prompt": (PATH, b"{}", {}),
     "nothing": (PATH, b"", {}),
     "no key": (PATH, b"{}", {"authorization": ""}),
-    "unknown key": (PATH, b"{}", {"authorization": "Bearer nobody"}),
-    "worker token": (PATH, json.dumps(GOOD).encode(), {"authorization": "Bearer worker"}),
+    "unknown key": (PATH, b"{}", bearer("nobody")),
+    "worker token": (PATH, json.dumps(GOOD).encode(), bearer("worker", PrincipalKind.WORKER_TOKEN)),
     "admin": (PATH, json.dumps(GOOD).encode(), ADMIN),
     "idempotency key": (PATH, json.dumps(GOOD).encode(), {"idempotency-key": "k-1"}),
     "escaped name": ("/api/spaces/po%65ms/requests", json.dumps(GOOD).encode(), {}),
@@ -96,7 +98,11 @@ async def test_an_old_client_is_answered_and_its_connection_closed(running: Runn
     reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.server.port)
     body = json.dumps(GOOD).encode()
     writer.write(
-        b"POST " + PATH.encode() + b" HTTP/1.0\r\nAuthorization: Bearer user-secret\r\n"
+        b"POST "
+        + PATH.encode()
+        + b" HTTP/1.0\r\nAuthorization: "
+        + USER["authorization"].encode()
+        + b"\r\n"
         b"Content-Length: %d\r\n\r\n" % len(body) + body
     )
     answer = await asyncio.wait_for(reader.read(), 10)
@@ -116,7 +122,8 @@ async def test_two_calls_sent_at_once_on_one_connection_are_answered_in_order(
         body = json.dumps(GOOD).encode()
         writer.write(
             f"POST /api/spaces/{name}/requests HTTP/1.1\r\nHost: x\r\n".encode()
-            + b"Authorization: Bearer user-secret\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + b"Authorization: %s\r\nContent-Length: %d\r\n\r\n"
+            % (USER["authorization"].encode(), len(body))
             + body
         )
     answers = []

@@ -1,6 +1,7 @@
 """The OpenAPI document is whole, and the gateway keeps to it."""
 
 import asyncio
+import json
 import re
 import sys
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from spaces_contracts.permissions import RULES
 from spaces_contracts.problems import Code
+from spaces_gateway.http.operations import Operations, is_open_to_all
 from spaces_gateway.http.problems import MEDIA_TYPE, ProblemDocument
 from spaces_gateway.openapi import openapi_document
 from tests.integration.gateway.conftest import Process, Running
+from tests.support.keys import bearer
 
 DOCUMENT = openapi_document()
 OPERATIONS = [
@@ -37,9 +41,26 @@ def test_an_operation_is_complete(method: str, path: str, operation: dict[str, A
     for problem in problems:
         assert problem["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
         assert problem["examples"]
-    if path.startswith(("/api/", "/websockets/")) and not path.startswith("/api/results"):
-        assert operation["security"] == [{"key": []}]
-        assert "401" in operation["responses"]
+    if not is_open_to_all(operation["operationId"]):
+        assert {"key": []} in operation["security"]
+        assert {"401", "403"} <= set(operation["responses"])
+    else:
+        assert "security" not in operation
+    if {"session": []} in operation.get("security", ()):
+        assert "cross_site" in json.dumps(operation) or method == "get"
+
+
+def test_the_table_of_who_may_do_what_holds_every_operation_and_no_other() -> None:
+    listed = [name for rule in RULES for name in rule.http]
+    assert sorted(listed) == sorted(str(param.id) for param in OPERATIONS)
+
+
+def test_an_operation_without_a_row_is_refused_when_the_gateway_is_built() -> None:
+    async def read_minds() -> None:
+        """Read minds."""
+
+    with pytest.raises(LookupError, match="read_minds has no row"):
+        Operations("test").add("GET /minds", read_minds)
 
 
 def test_operation_ids_are_unique() -> None:
@@ -79,7 +100,7 @@ async def test_schemathesis_finds_nothing(process: Process, tmp_path: Path) -> N
         "run",
         f"{process.url}/openapi.json",
         "--header",
-        "Authorization: Bearer user-secret",
+        f"Authorization: {bearer('user')['authorization']}",
         "--checks",
         "not_a_server_error,status_code_conformance,content_type_conformance,"
         "response_schema_conformance,response_headers_conformance",

@@ -18,7 +18,8 @@ from spaces_contracts.problems import KINDS, Code, Problem
 from spaces_contracts.requests import CancelRequest
 from spaces_contracts.spaces import CreateSpace
 from spaces_gateway.http.edge import Edge
-from tests.integration.gateway.conftest import Running
+from tests.integration.gateway.conftest import ADMIN, Running
+from tests.support.keys import bearer
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
 ID = "01m7yzzzwxv8wkbzbk3ds3mfve"
@@ -67,13 +68,16 @@ CASES = [
     Case(
         Code.UNAUTHENTICATED,
         "The key is not known.",
-        options={"headers": {"authorization": "Bearer x"}},
+        options={"headers": bearer("nobody")},
     ),
     refused(Code.TOKEN_REVOKED, "The credential was revoked.", Authenticate),
-    refused(Code.FORBIDDEN, "Admins only.", CreateTenant, "POST", "/api/tenants", json={"name": "a"}),
+    post(
+        Code.FORBIDDEN, "This credential may not make tenants: that needs tenants:manage.", "/api/tenants",
+        json={"name": "a"},
+    ),
     refused(
         Code.TENANT_NAME_TAKEN, "Tenant exists.", CreateTenant, "POST", "/api/tenants",
-        json={"name": "a"},
+        json={"name": "a"}, headers=ADMIN,
     ),
     refused(
         Code.TENANT_NOT_FOUND, "No such tenant.", CreateSpace, "POST", "/api/spaces",
@@ -112,8 +116,11 @@ CASES = [
         json={"prompt": "hi"}, headers={"idempotency-key": "a b"},
     ),
     post(Code.INVALID_REQUEST, "#: The body is not valid JSON.", "/api/tenants", content=b"{"),
-    post(Code.INVALID_REQUEST, "#/name: Field required", "/api/tenants", json={}),
-    post(Code.INVALID_REQUEST, "#/name: String should match pattern", "/api/tenants", json={"name": "\0"}),
+    post(Code.INVALID_REQUEST, "#/name: Field required", "/api/tenants", json={}, headers=ADMIN),
+    post(
+        Code.INVALID_REQUEST, "#/name: String should match pattern", "/api/tenants",
+        json={"name": "\0"}, headers=ADMIN,
+    ),
     Case(Code.INVALID_REQUEST, "path/request_id: String should match pattern", path="/api/requests/x"),
     Case(Code.INVALID_REQUEST, "query/limit: Input should be a valid integer", path="/api/requests?limit=x"),
     Case(Code.INVALID_REQUEST, "The address holds a NUL character.", path="/api/spaces/%00"),

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.gateway.conftest import USER, Process
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 from tests.support.servers import RunningNats
 
 MIB = 1_048_576
@@ -65,6 +66,8 @@ async def test_the_access_log_has_paths_and_never_queries(process: Process) -> N
         path = "/files/01m7yzzzwxv8wkbzbk3ds3mfve"
         await client.get(f"{path}?request=r&exp=9999999999&sig={secret}")
         await client.get("/api/me", headers={"authorization": f"Bearer {secret}"})
+    # A line is written after its answer was sent.
+    await eventually(lambda: '"/api/me"' in process.log.read_text())
     log = process.log.read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     answered = [(line["path"], line["status"]) for line in lines if line["event"] == "http"]
@@ -102,7 +105,7 @@ async def test_sigterm_ends_event_streams(process: Process) -> None:
 
 async def test_a_client_that_leaves_while_uploading_is_no_error(process: Process) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(process.url).port)
-    head = "POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-secret\r\n"
+    head = f"POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key_called('user')}\r\n"
     writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + bytes(500_000))
     await writer.drain()
     writer.transport.abort()

@@ -87,6 +87,8 @@ class PlatformDouble:
         self.duplicate_of: str | None = None
         self.refused: Problem | None = None
         self.as_worker = False
+        self.authenticating: Principal | None = None  # the last who was asked for
+        self.authenticate_gate: asyncio.Event | None = None
         self.submit_gate: asyncio.Event | None = None
         self.submits_waiting = 0
         self.most_submits = 0
@@ -177,7 +179,10 @@ class PlatformDouble:
         if problem is not None:
             raise ProblemError(problem)
         kind = PrincipalKind.WORKER_TOKEN if self.as_worker else PrincipalKind.API_KEY
-        return PrincipalReply(principal=principal(kind))
+        self.authenticating = principal(kind)
+        if self.authenticate_gate is not None:
+            await self.authenticate_gate.wait()
+        return PrincipalReply(principal=self.authenticating)
 
     async def _redeem(self, command: RedeemTicket) -> PrincipalReply:
         if self.problems.get("ticket") is not None:

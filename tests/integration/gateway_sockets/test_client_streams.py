@@ -7,14 +7,15 @@ from spaces_contracts.client_socket import After
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import RequestState
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
-from tests.integration.gateway_sockets.platform_double import PlatformDouble, view
+from tests.integration.gateway_sockets.platform_double import PlatformDouble, principal, view
 from tests.integration.gateway_sockets.socket_peer import Peer
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 
 
 async def signed_in(connect: Connect, gateway: Gateway) -> Peer:
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     assert (await client.next())["type"] == "ready"
     return client
 
@@ -132,7 +133,7 @@ async def test_a_thousand_chunks_survive_fifty_cuts_of_the_client(
     async def watch(most: int) -> bool:
         """Reads up to so many frames, then goes away without a word; whether the end came."""
         async with Peer.open(gateway.url("/ws")) as client:
-            await client.send("auth", token="key")
+            await client.send("auth", token=key_called("user"))
             after = {"attempt": 1, "n": len(got)} if got else {}
             await client.send("subscribe", request_id=request.request_id, after=after)
             for _ in range(most):
@@ -183,7 +184,7 @@ async def test_the_event_stream_for_sse_has_positions_to_resume_from(
     request = platform.queued("demo")
     await platform.tell_chunk(request.request_id, 1, ["a"])
     await platform.tell_chunk(request.request_id, 2, ["b"])
-    events = gateway.sockets.stream_request_events(request, After(attempt=1, n=1))
+    events = gateway.sockets.stream_request_events(request, After(attempt=1, n=1), principal())
     assert (await anext(events))[0] == "status"
     kind, position, _ = await anext(events)
     assert (kind, position) == ("chunk", "1:2")

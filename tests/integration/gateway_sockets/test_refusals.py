@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from spaces_contracts.access import PrincipalKind
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.sockets.client_hub import ClientHub
@@ -14,6 +15,7 @@ from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGat
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.integration.gateway_sockets.socket_peer import Peer
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 
 PATHS = ("/ws", "/ws/worker")
 
@@ -60,7 +62,7 @@ async def test_a_worker_names_its_protocol_and_a_client_need_not(
     )
     assert frame["message"] == "This gateway speaks spaces.v1.json; offered: none."
     client = await connect(gateway, "/ws", protocols=())
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     assert (await client.next())["protocol"] == "spaces.v1.json"
 
 
@@ -86,7 +88,7 @@ async def test_pages_from_elsewhere_may_not_open_the_client_socket(
     ):
         client = await connect(gateway, "/ws", origin=origin)
         if allowed:
-            await client.send("auth", token="key")
+            await client.send("auth", token=key_called("user"))
             assert (await client.next())["type"] == "ready"
         else:
             frame = await refused_with(client, "origin_not_allowed", 4403)
@@ -99,7 +101,7 @@ async def test_no_room_for_more_sockets_or_for_more_strangers(
     gateway = await make_gateway(SocketLimits(sockets=3, unauthenticated=1))
     first = await connect(gateway, "/ws")
     await refused_with(await connect(gateway, "/ws/worker"), "too_many_connections", 1013)
-    await first.send("auth", token="key")
+    await first.send("auth", token=key_called("user"))
     await first.frame("ready")
     worker = await connect(gateway, "/ws/worker")
     await worker.registered()
@@ -242,8 +244,8 @@ async def test_a_refused_registration_is_told_once(
 @pytest.mark.parametrize(
     ("key", "frame", "code"),
     [
-        ("secret", {"token": "k"}, Code.UNAUTHENTICATED),
-        ("secret", {"token": "k"}, Code.TOKEN_REVOKED),
+        ("secret", {"token": key_called("user")}, Code.UNAUTHENTICATED),
+        ("secret", {"token": key_called("user")}, Code.TOKEN_REVOKED),
         ("ticket", {"ticket": "t"}, Code.TICKET_INVALID),
     ],
 )
@@ -266,20 +268,11 @@ async def test_a_worker_token_does_not_open_the_client_socket(
 ) -> None:
     platform.as_worker = True
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="worker-token")
+    await client.send("auth", token=key_called("worker", PrincipalKind.WORKER_TOKEN))
     frame = await refused_with(client, "forbidden", 4403)
-    assert frame["message"] == "A worker token is for /ws/worker; use an API key."
-
-
-async def test_a_revoked_credential_ends_its_sockets(
-    gateway: Gateway, connect: Connect, platform: PlatformDouble
-) -> None:
-    client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
-    principal_id = (await client.frame("ready"))["principal_id"]
-    await platform.tell_access_changed(principal_id)
-    frame = await refused_with(client, "token_revoked", 4401)
-    assert frame["message"] == "This credential was changed or revoked."
+    assert frame["message"] == (
+        "This credential may not open a browser socket: that needs requests:read or requests:write."
+    )
 
 
 # Submitting
@@ -306,7 +299,7 @@ async def test_a_submit_that_is_refused_before_it_is_sent(
     message: str,
 ) -> None:
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     await client.send("submit", **{"ref": "x", "space": "demo", "prompt": "p", **fields})
     frame = await client.frame("error")
     assert (frame["ref"], frame["code"], frame["message"]) == ("x", code, message)
@@ -318,7 +311,7 @@ async def test_a_submit_that_the_scheduler_refuses(
 ) -> None:
     platform.refused = Problem(code=code, message="Because.")
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     await client.send("submit", ref="x", space="demo", prompt="p")
     frame = await client.frame("error")
     assert (frame["ref"], frame["code"], frame["message"]) == ("x", code, "Because.")
@@ -331,7 +324,7 @@ async def test_one_socket_watches_a_bounded_number_of_things(
 ) -> None:
     gateway = await make_gateway(SocketLimits(subscriptions=2))
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     for _ in range(2):
         await client.send("subscribe", request_id=platform.queued("demo").request_id)
         await client.frame("status")
@@ -351,7 +344,7 @@ async def test_unanswered_submits_of_one_socket_are_bounded_and_the_rest_waits(
     gateway = await make_gateway(SocketLimits(submits=2))
     platform.submit_gate = asyncio.Event()
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     await client.frame("ready")
     for ref in range(6):
         await client.send("submit", ref=str(ref), space="demo", prompt="p")
@@ -384,7 +377,7 @@ async def test_a_mistake_behind_a_frame_is_answered(
         raise KeyError("x")
 
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     await client.frame("ready")
     monkeypatch.setattr(ClientHub, "view", broken)
     await client.send("subscribe", request_id=new_id())

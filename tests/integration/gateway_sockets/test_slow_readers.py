@@ -11,6 +11,7 @@ from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGat
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.integration.gateway_sockets.test_client_streams import signed_in
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 
 HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -36,7 +37,7 @@ async def deaf_client(gateway: Gateway, request_id: str) -> socket.socket:
     await loop.sock_connect(sock, (host, int(port)))
     await loop.sock_sendall(sock, HANDSHAKE.format(host=f"{host}:{port}").encode())
     assert (await loop.sock_recv(sock, 4096)).startswith(b"HTTP/1.1 101")
-    await loop.sock_sendall(sock, text_frame(type="auth", token="key"))
+    await loop.sock_sendall(sock, text_frame(type="auth", token=key_called("user")))
     await loop.sock_sendall(sock, text_frame(type="subscribe", request_id=request_id))
     return sock
 

@@ -18,6 +18,7 @@ from tests.integration.gateway_sockets.conftest import Connect, Gateway
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.integration.gateway_sockets.socket_peer import Peer
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 
 OF_A_SOCKET = (
     OneWriteProtocol, SpacesWebSocketProtocol, ConformantProtocol, Outbox,
@@ -85,7 +86,7 @@ async def test_a_closed_worker_socket_leaves_nothing_behind(
 async def watching(gateway: Gateway, platform: PlatformDouble, connect: Connect) -> Peer:
     """A client that watches a space."""
     client = await connect(gateway, "/ws")
-    await client.send("auth", token="key")
+    await client.send("auth", token=key_called("user"))
     await client.frame("ready")
     await client.send("subscribe", space_id=platform.space_ids["demo"])
     await client.frame("space")

@@ -10,6 +10,7 @@ from spaces_gateway.sockets.worker_hub import FROZEN_S
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.support.eventually import eventually
+from tests.support.keys import key_called
 
 
 def age(gateway: Gateway, seconds: float) -> None:
@@ -233,7 +234,7 @@ async def test_work_survives_its_gateway_and_chunks_that_were_not_acknowledged_c
     request = platform.queued("demo")
     rid = request.request_id
     watcher = await connect(second, "/ws")
-    await watcher.send("auth", token="key")
+    await watcher.send("auth", token=key_called("user"))
     await watcher.send("subscribe", request_id=rid)
     await watcher.frame("status")
 

@@ -16,7 +16,11 @@ from spaces_contracts.access import (
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
-from spaces_gateway.access import REMEMBER_S, Access, Memory, sha256_hex
+from spaces_gateway.access import Access, sha256_hex
+from spaces_gateway.memory import REMEMBER_S, Memory
+from tests.support.keys import key_called
+
+KEY = key_called("somebody")
 
 
 async def test_an_answer_is_remembered_for_its_time() -> None:
@@ -124,8 +128,8 @@ async def test_a_refusal_is_not_remembered() -> None:
 
 async def test_a_revoked_key_is_forgotten_when_told_and_after_five_seconds_at_the_latest() -> None:
     clock, bus = ManualClock(), MemoryBus()
-    principal = Principal(principal_id=new_id(), kind=PrincipalKind.API_KEY)
-    known = {sha256_hex("secret"): principal}
+    principal = Principal(principal_id=new_id(), kind=PrincipalKind.API_KEY, tenant_id=new_id())
+    known = {sha256_hex(KEY): principal}
 
     async def authenticate(command: Authenticate) -> PrincipalReply:
         if command.secret_sha256 not in known:
@@ -135,18 +139,18 @@ async def test_a_revoked_key_is_forgotten_when_told_and_after_five_seconds_at_th
     bus.add_routes([serve(Authenticate, authenticate, queue="q")])
     await bus.start()
     access = Access(bus, clock)
-    assert await access.principal("secret") == principal
-    del known[sha256_hex("secret")]
-    assert await access.principal("secret") == principal
+    assert await access.principal(KEY) == principal
+    del known[sha256_hex(KEY)]
+    assert await access.principal(KEY) == principal
     access.forget(AccessChanged(what="space", changed_id=principal.principal_id))
-    assert await access.principal("secret") == principal
+    assert await access.principal(KEY) == principal
     access.forget(AccessChanged(what="principal", changed_id=principal.principal_id))
     with pytest.raises(ProblemError):
-        await access.principal("secret")
-    known[sha256_hex("secret")] = principal
-    await access.principal("secret")
-    del known[sha256_hex("secret")]
+        await access.principal(KEY)
+    known[sha256_hex(KEY)] = principal
+    await access.principal(KEY)
+    del known[sha256_hex(KEY)]
     clock.forward(REMEMBER_S)
     with pytest.raises(ProblemError):
-        await access.principal("secret")
+        await access.principal(KEY)
     await bus.stop()

@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
         "register_user", "log_in", "refresh_login", "log_in_with_form",
     ), commands=("RegisterUser", "LogIn", "RefreshLogin")),
     Rule("fetch or store one file by its link", Whose.LINK, http=(
-        "download_signed_file", "upload_result_file", "upload_result_file_put",
+        "download_signed_file", "upload_result_file", "put_result_file",
     )),
     Rule("say who one is", Whose.OWN, http=("get_me",), frames=("auth",)),
     Rule("look after one's own account", Whose.OWN, (P.ACCOUNT,), http=(

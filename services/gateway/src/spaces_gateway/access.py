@@ -4,24 +4,25 @@ A memory is dropped at once when the registry says that something changed; that 
 so five seconds is the longest a revoked key still works here.
 """
 
-import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Generic, TypeVar
 
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
-from spaces_contracts.access import AccessChanged, Authenticate, Principal, RedeemTicket
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import (
+    AccessChanged,
+    Authenticate,
+    Principal,
+    PrincipalKind,
+    RedeemTicket,
+)
+from spaces_contracts.keys import kind_of
+from spaces_contracts.problems import Code
 from spaces_contracts.spaces import GetSpace, Space
-
-REMEMBER_S = 5.0
-# Enough for every caller of one gateway process; the oldest go first.
-REMEMBER_MAX = 20_000
-
-K = TypeVar("K")
-V = TypeVar("V")
+from spaces_contracts.users import GetLogin
+from spaces_gateway.access_tokens import AccessTokens, is_token
+from spaces_gateway.memory import Memory
 
 
 def sha256_hex(secret: str) -> str:
@@ -29,83 +30,39 @@ def sha256_hex(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class Memory(Generic[K, V]):
-    """What was answered lately, by question; only answers are kept, never refusals."""
-
-    def __init__(self, clock: Clock, remember_s: float = REMEMBER_S) -> None:
-        self._clock = clock
-        self._remember_s = remember_s
-        self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._asking: dict[K, asyncio.Task[V]] = {}
-        self._generation = 0
-
-    def known(self, key: K) -> V | None:
-        """The answer, unless it is not known or too old."""
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] > self._clock.monotonic():
-            return kept[1]
-        return None
-
-    async def recall(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
-        """The answer, asked for when it is not known or too old; once, however many want it meanwhile."""
-        known = self.known(key)
-        if known is not None:
-            return known
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.create_task(self._ask(key, ask, self._generation))
-            asking.add_done_callback(partial(self._answered, key))
-        return await asyncio.shield(asking)  # one that gives up does not take the others along
-
-    async def _ask(self, key: K, ask: Callable[[], Awaitable[V]], generation: int) -> V:
-        answer = await ask()
-        # An answer that was on its way while something was forgotten may be the old one.
-        if generation == self._generation:
-            self._kept[key] = (self._clock.monotonic() + self._remember_s, answer)
-            self._kept.move_to_end(key)
-            if len(self._kept) > REMEMBER_MAX:
-                self._kept.popitem(last=False)
-        return answer
-
-    def _answered(self, key: K, asking: "asyncio.Task[V]") -> None:
-        if self._asking.get(key) is asking:
-            del self._asking[key]
-        if not asking.cancelled():
-            asking.exception()  # told to whoever still waits, and to nobody when all gave up
-
-    def forget(self, concerns: Callable[[V], bool]) -> None:
-        """Drops every answer that the predicate names."""
-        self._generation += 1
-        self._asking.clear()  # who asks from now on wants an answer from now on
-        for key in [key for key, (_, value) in self._kept.items() if concerns(value)]:
-            del self._kept[key]
-
-
 class Access:
     """Authentication and space lookup for HTTP and sockets alike. Everything raises ProblemError."""
 
     def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
+        self.tokens = AccessTokens(bus, clock)
         self._principals: Memory[str, Principal] = Memory(clock)
+        # By themselves: a browser's secret that is known here must not open anything as a bearer.
+        self._sessions: Memory[str, Principal] = Memory(clock)
         self._spaces: Memory[tuple[str, str], Space] = Memory(clock)
 
     async def principal(self, secret: str) -> Principal:
-        """Whose secret this is. Problems: unauthenticated, token_revoked, unavailable."""
+        """Whose key or access token this is.
+
+        Problems: unauthenticated, token_revoked, token_expired, user_disabled, unavailable.
+        """
         digest = sha256_hex(secret)
         known = self._principals.known(digest)
         if known is not None:
             return known
+        return await self._principals.recall(digest, self._question(secret, digest))
 
-        async def ask() -> Principal:
-            reply = await self._bus.request(Authenticate(secret_sha256=digest))
-            return reply.principal
-
-        return await self._principals.recall(digest, ask)
+    async def session(self, secret: str) -> Principal:
+        """Whose browser this is; its secret comes in a cookie and in nothing else. Problems: as `principal`."""
+        if kind_of(secret) is not PrincipalKind.USER:
+            raise ProblemError.of(Code.UNAUTHENTICATED, "The session cookie holds no session.")
+        digest = sha256_hex(secret)
+        return await self._sessions.recall(digest, lambda: self._by_secret(digest))
 
     async def redeem_ticket(self, ticket: str) -> Principal:
         """Uses a one-time ticket up. Problems: ticket_invalid, unavailable."""
         reply = await self._bus.request(RedeemTicket(ticket_sha256=sha256_hex(ticket)))
-        return reply.principal
+        return _whole(reply.principal)
 
     async def space(self, actor: Principal, ref: str) -> Space:
         """The space behind an id, a name or tenant/name, as this actor sees it; up to 5 s old.
@@ -123,8 +80,34 @@ class Access:
         return await self._spaces.recall((actor.principal_id, ref), ask)
 
     def forget(self, changed: AccessChanged) -> None:
-        """Drops what is remembered about a credential or space."""
+        """Drops what is remembered about a credential, a login or a space."""
         if changed.what == "principal":
-            self._principals.forget(lambda known: known.principal_id == changed.changed_id)
+            for memory in (self._principals, self._sessions):
+                memory.forget(lambda known: known.principal_id == changed.changed_id)
         else:
             self._spaces.forget(lambda known: known.space_id == changed.changed_id)
+
+    def _question(self, secret: str, digest: str) -> Callable[[], Awaitable[Principal]]:
+        """How to find out whose it is. What can be nobody's is refused without asking."""
+        kind = kind_of(secret)
+        if kind is not None and kind is not PrincipalKind.USER:
+            return lambda: self._by_secret(digest)
+        if kind is None and is_token(secret):
+            return lambda: self._by_token(secret)
+        raise ProblemError.of(
+            Code.UNAUTHENTICATED, "The bearer is neither a key nor an access token; is it whole?"
+        )
+
+    async def _by_secret(self, digest: str) -> Principal:
+        return _whole((await self._bus.request(Authenticate(secret_sha256=digest))).principal)
+
+    async def _by_token(self, token: str) -> Principal:
+        login_id = await self.tokens.login_of(token)
+        return _whole((await self._bus.request(GetLogin(login_id=login_id))).principal)
+
+
+def _whole(principal: Principal) -> Principal:
+    """The principal. One without a tenant would see every tenant's things, so only an admin may be without."""
+    if principal.tenant_id is None and not principal.is_admin:
+        raise ProblemError.of(Code.FORBIDDEN, "This credential belongs to no tenant.")
+    return principal

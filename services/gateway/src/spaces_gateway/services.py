@@ -9,6 +9,7 @@ from spaces_chassis.clock import Clock
 from spaces_chassis.http import App
 from spaces_chassis.lifecycle import LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
+from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
 from spaces_contracts.identifiers import GatewayId
 from spaces_contracts.requests import RequestView
@@ -48,7 +49,7 @@ class Sockets(Protocol):
     `routes` are its subscriptions, which also feed `Access.forget` and `Waiters.finished`.
     `parts` come after the HTTP server, so that they are drained (goaway) before it.
     `stream_request_events(request, after)` yields what `GET /api/requests/{id}/events` sends, for a request
-    that the caller may read; it ends after `finished`, and when the gateway drains.
+    that the caller may read; it ends after `finished`, when the gateway drains, and with the caller's credential.
     """
 
     worker_socket: App
@@ -59,5 +60,5 @@ class Sockets(Protocol):
     def parts(self) -> Sequence[Part]: ...
 
     def stream_request_events(
-        self, request: RequestView, after: After
+        self, request: RequestView, after: After, actor: Principal
     ) -> AsyncIterator[ServerSentEvent]: ...

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 
 from spaces_chassis.settings import BusSettings, HttpSettings, LogSettings, Settings
 
@@ -47,6 +47,10 @@ class GatewaySettings(BusSettings, HttpSettings, LogSettings, Settings):
     allowed_origins: list[str] = Field(
         default=[],
         description="origins of pages that may open browser sockets, beside the gateway's own",
+    )
+    trusted_proxies: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="addresses or networks of proxies whose X-Forwarded-For and -Proto count",
     )
     drain_s: float = Field(
         default=20.0, ge=0, le=600, description="longest wait for work in flight at stop"

@@ -12,7 +12,7 @@ from spaces_chassis.batcher import Batcher, BatcherMetrics
 from spaces_chassis.bus import Bus, decode_reply
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import ProblemError, UnavailableError
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Principal
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import FileId, new_id
 from spaces_contracts.problems import Code, Problem
@@ -105,8 +105,6 @@ class Submission:
 
         `request_id` is minted here once unless the caller did (to watch it first). Raises ProblemError.
         """
-        if actor.kind is PrincipalKind.WORKER_TOKEN:
-            raise ProblemError.of(Code.FORBIDDEN, "A worker token cannot submit requests.")
         space = await self._access.space(actor, space_ref)
         files = [
             (await self._files.owned(file_id, actor, space.tenant_id)).ref()

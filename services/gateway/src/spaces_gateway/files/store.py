@@ -120,7 +120,7 @@ class FileStore:
         What belongs to others is not found.
         """
         file = await self.find(file_id)
-        if actor.tenant_id is None:
+        if actor.is_admin:
             allowed = tenant_id is None or file.tenant_id in (None, tenant_id)
         else:
             allowed = file.tenant_id == actor.tenant_id and tenant_id in (None, actor.tenant_id)

@@ -7,11 +7,15 @@ from fastapi import FastAPI
 from spaces_chassis.health import HealthApp
 from spaces_chassis.lifecycle import Part
 from spaces_gateway.http import documents, problems
+from spaces_gateway.http.accounts import AccountsApi
 from spaces_gateway.http.credentials import CredentialsApi
 from spaces_gateway.http.files import FilesApi
 from spaces_gateway.http.hot import HotRoutes
 from spaces_gateway.http.kept import KeptApi
+from spaces_gateway.http.kept_forms import KeptFormsApi
 from spaces_gateway.http.pages import PagesApi
+from spaces_gateway.http.people import PeopleApi
+from spaces_gateway.http.principals import Callers
 from spaces_gateway.http.requests import RequestsApi
 from spaces_gateway.http.spaces import SpacesApi
 from spaces_gateway.http.waits import Waits
@@ -30,18 +34,21 @@ def build_http(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # A body without a type is JSON all the same: nothing here is authorised by a cookie.
+        # A body without a type is JSON all the same: where a cookie authorises, the page's origin is checked.
         strict_content_type=False,
     )
-    app.state.access = services.access
+    callers = app.state.callers = Callers(services.access, services.settings)
     problems.install(app)
     for api in (
         SpacesApi(services),
         requests,
         FilesApi(services),
         CredentialsApi(services),
+        AccountsApi(services, callers),
+        PeopleApi(services),
         WorkersApi(services),
         KeptApi(services),
+        KeptFormsApi(services, callers),
         PagesApi(parts, HealthApp(parts, services.metrics)),
     ):
         app.include_router(api.operations().router)

@@ -1,9 +1,12 @@
 """Tenants, API keys, worker tokens, tickets: who may do what. Secrets are made here and only their hash travels."""
 
 import secrets
+import shlex
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
 from spaces_contracts.access import (
     CreateCredential,
@@ -13,6 +16,7 @@ from spaces_contracts.access import (
     CredentialList,
     ListCredentials,
     ListTenants,
+    Permission,
     Principal,
     PrincipalKind,
     RevokeCredential,
@@ -26,9 +30,12 @@ from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
-from spaces_gateway.http.principals import Caller, User
+from spaces_gateway.http.principals import Caller, callers
 from spaces_gateway.http.text import Text
 from spaces_gateway.services import Services
+
+# Ten years: a key that is to last longer is one without an end.
+LONGEST_LIFE_S = 10 * 366 * 86_400
 
 
 class NewTenant(BaseModel):
@@ -40,12 +47,25 @@ class NewTenant(BaseModel):
 
 
 class NewKey(BaseModel):
-    """An API key to make."""
+    """A key or token to make."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Text] = Field(min_length=1, max_length=100, description="What it is for.")
     tenant_id: TenantId | None = Field(default=None, description="For admins; else one's own.")
+    expires_in_s: float | None = Field(
+        default=None, gt=0, le=LONGEST_LIFE_S, description="Seconds; without it, until revoked."
+    )
+
+
+class NewApiKey(NewKey):
+    """An API key to make."""
+
+    scopes: list[Permission] | None = Field(
+        default=None,
+        max_length=len(Permission),
+        description="What it may do, of what its maker may; without it, all that a key may.",
+    )
 
 
 class NewWorkerToken(NewKey):
@@ -63,6 +83,15 @@ class NewCredential(BaseModel):
 
     credential: Credential
     secret: str = Field(description="Shown this once; only its hash is kept.")
+
+
+class NewToken(NewCredential):
+    """A worker token just made."""
+
+    command: str = Field(
+        description="Serves its spaces with a handler in model.py; the token is in the environment, which others "
+        "on the host cannot read.",
+    )
 
 
 class Ticket(BaseModel):
@@ -117,7 +146,7 @@ class CredentialsApi:
         """Who this credential stands for."""
         return actor
 
-    async def create_ticket(self, actor: User) -> Ticket:
+    async def create_ticket(self, actor: Caller) -> Ticket:
         """Make a ticket for the browser socket.
 
         It goes into the first frame of `/ws`, works once, and for 30 seconds.
@@ -126,35 +155,43 @@ class CredentialsApi:
         await self._bus.request(CreateTicket(actor=actor, ticket_sha256=sha256_hex(ticket)))
         return Ticket(ticket=ticket)
 
-    async def create_tenant(self, body: NewTenant, actor: User) -> Tenant:
+    async def create_tenant(self, body: NewTenant, actor: Caller) -> Tenant:
         """Make a tenant; admins only."""
         return (await self._bus.request(CreateTenant(actor=actor, name=body.name))).tenant
 
-    async def list_tenants(self, actor: User) -> TenantList:
+    async def list_tenants(self, actor: Caller) -> TenantList:
         """List tenants."""
         return await self._bus.request(ListTenants(actor=actor))
 
-    async def create_key(self, body: NewKey, actor: User) -> NewCredential:
+    async def create_key(self, body: NewApiKey, actor: Caller) -> NewCredential:
         """Make an API key."""
-        return await self._create(PrincipalKind.API_KEY, body, actor)
+        return await self._create(PrincipalKind.API_KEY, body, actor, scopes=body.scopes)
 
-    async def list_keys(self, actor: User) -> CredentialList:
+    async def list_keys(self, actor: Caller) -> CredentialList:
         """List API keys, revoked ones too."""
         return await self._list(PrincipalKind.API_KEY, actor)
 
-    async def revoke_key(self, key_id: IdInPath, actor: User) -> Credential:
+    async def revoke_key(self, key_id: IdInPath, actor: Caller) -> Credential:
         """Revoke an API key."""
         return await self._revoke(key_id, actor)
 
-    async def create_worker_token(self, body: NewWorkerToken, actor: User) -> NewCredential:
+    async def create_worker_token(
+        self, request: Request, body: NewWorkerToken, actor: Caller
+    ) -> NewToken:
         """Make a worker token."""
-        return await self._create(PrincipalKind.WORKER_TOKEN, body, actor, spaces=body.spaces)
+        made = await self._create(PrincipalKind.WORKER_TOKEN, body, actor, spaces=body.spaces)
+        gateway = callers(request).proxies.origin(request.scope)
+        return NewToken(
+            credential=made.credential,
+            secret=made.secret,
+            command=worker_command(gateway, made, body.spaces),
+        )
 
-    async def list_worker_tokens(self, actor: User) -> CredentialList:
+    async def list_worker_tokens(self, actor: Caller) -> CredentialList:
         """List worker tokens, revoked ones too."""
         return await self._list(PrincipalKind.WORKER_TOKEN, actor)
 
-    async def revoke_worker_token(self, key_id: IdInPath, actor: User) -> Credential:
+    async def revoke_worker_token(self, key_id: IdInPath, actor: Caller) -> Credential:
         """Revoke a worker token; its workers are disconnected."""
         return await self._revoke(key_id, actor)
 
@@ -169,6 +206,7 @@ class CredentialsApi:
             secret_sha256=sha256_hex(secret),
             prefix=shown_prefix(secret),
             tenant_id=body.tenant_id,
+            expires_in_s=body.expires_in_s,
             **more,
         )
         reply = await self._bus.request(command)
@@ -180,3 +218,14 @@ class CredentialsApi:
     async def _revoke(self, principal_id: str, actor: Principal) -> Credential:
         command = RevokeCredential(actor=actor, principal_id=principal_id)
         return (await self._bus.request(command)).credential
+
+
+def worker_command(gateway: str, token: NewCredential, refs: Sequence[str]) -> str:
+    """One line for a shell, with the token in the environment and never among the arguments."""
+    # The agent takes a comma for the end of a name.
+    ids = token.credential.principal.space_ids
+    spaces = ids if any("," in ref for ref in refs) else refs
+    words = ["spaces-worker", "run", "model.py", "--gateway", gateway]
+    for space in spaces:
+        words += ["--space", space]
+    return f"SPACES_WORKER_TOKEN={token.secret} {shlex.join(words)}"

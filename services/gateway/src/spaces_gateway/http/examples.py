@@ -101,6 +101,42 @@ SUBMIT_BODY = {
         },
     }
 }
+REGISTRATION = {
+    "email": "ada@example.org",
+    "password": "nine sheep on a hill",
+    "tenant_name": "engines",
+}
+PASSWORD_CHANGE = {
+    "current_password": "nine sheep on a hill",
+    "new_password": "ten goats in a valley",
+}
+_SECRET = {"type": "string", "format": "password", "maxLength": 256}
+
+
+def form(properties: dict[str, Any], required: list[str], example: Any) -> dict[str, Any]:
+    """`openapi_extra` for a body that is a form of either kind."""
+    schema = {"type": "object", "properties": properties, "required": required}
+    media = {"schema": schema, "example": example}
+    content = {"application/x-www-form-urlencoded": media, "multipart/form-data": media}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 254, "description": "Email or username."}
+_ADA = {"username": "ada@example.org", "password": "nine sheep on a hill"}
+LOGIN_FORM = form({"username": _NAME, "password": _SECRET}, ["username", "password"], _ADA)
+KEPT_LOGIN_FORM = form({"username": _NAME, "email": _NAME, "password": _SECRET}, ["password"], _ADA)
+_FLAG = {"type": "string", "enum": ["on", "true", "1", "false", "0", ""]}
+SPACE_FORM = form(
+    {
+        "name": {"type": "string", "minLength": 1, "maxLength": 64},
+        "description": {"type": "string", "maxLength": 2000},
+        "card_type": {"type": "string", "enum": ["websockets"]},
+        "cover": {"type": "string", "description": "Taken and not kept."},
+        **{f"ws_enable_{kind}": _FLAG for kind in ("prompt", "image", "audio", "video", "file")},
+    },
+    ["name"],
+    {"name": "poems", "card_type": "websockets", "ws_enable_prompt": "on"},
+)
 _RAW = {"schema": {"type": "string", "format": "binary"}}
 UPLOAD_BODY = {
     "requestBody": {

@@ -20,7 +20,7 @@ from spaces_gateway.http.bodies import file_name
 from spaces_gateway.http.forms import Form, is_form
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
-from spaces_gateway.http.principals import User
+from spaces_gateway.http.principals import Caller
 from spaces_gateway.http.problems import BadRequest
 from spaces_gateway.services import Services
 
@@ -68,7 +68,6 @@ class FilesApi:
             Code.INVALID_REQUEST,
             Code.UNAVAILABLE,
             *signed,
-            open_to_all=True,
             **read,
         )
         for method, name in (("POST", "upload_result_file"), ("PUT", "put_result_file")):
@@ -80,14 +79,15 @@ class FilesApi:
                 *refused,
                 *signed,
                 status=201,
-                open_to_all=True,
                 operation_id=name,
                 responses={201: examples.STORED},
                 extra=examples.RAW_BODY,
             )
         return api
 
-    async def upload_file(self, request: Request, actor: User, name: NameHeader = None) -> FileRef:
+    async def upload_file(
+        self, request: Request, actor: Caller, name: NameHeader = None
+    ) -> FileRef:
         """Upload a file.
 
         As a form with one part `file`, or as a raw body with Content-Type and X-File-Name.
@@ -99,7 +99,7 @@ class FilesApi:
         return (await self._save(request, upload)).ref()
 
     async def download_file(
-        self, file_id: FileIdInPath, actor: User, wanted: RangeHeader = None
+        self, file_id: FileIdInPath, actor: Caller, wanted: RangeHeader = None
     ) -> Response:
         """Download a file."""
         return await self._send(await self._files.owned(file_id, actor), wanted)

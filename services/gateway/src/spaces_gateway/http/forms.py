@@ -4,15 +4,20 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.message import Message
+from typing import TypeVar
+from urllib.parse import parse_qsl
 
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from spaces_gateway.http.bodies import MAX_JSON_BYTES, too_large
+from spaces_gateway.http.bodies import MAX_JSON_BYTES, read_body, too_large
 from spaces_gateway.http.problems import BadRequest
 
 MAX_PARTS = 128
+URL_FORM = "application/x-www-form-urlencoded"
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass
@@ -144,6 +149,32 @@ class Form:
 def is_form(request: Request) -> bool:
     """Whether the body is a multipart form."""
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+async def read_form(model: type[M], request: Request) -> M:
+    """The fields of either kind of form as a model; its files are left out. Raises BadRequest."""
+    fields: dict[str, str] = {}
+    if is_form(request):
+        async for part in Form(request).parts():
+            if not part.is_file:
+                fields[part.name] = await part.text()
+    elif is_url_form(request):
+        body = await read_body(request)
+        try:
+            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+        except ValueError:
+            raise BadRequest.at("#", "The form is not UTF-8.") from None
+    else:
+        raise BadRequest.at("header/Content-Type", f"Send a form: {URL_FORM}.")
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise BadRequest.of(error) from None
+
+
+def is_url_form(request: Request) -> bool:
+    """Whether the body is what a plain HTML form sends."""
+    return request.headers.get("content-type", "").lower().startswith(URL_FORM)
 
 
 def _part(headers: dict[str, str], body: AsyncIterator[bytes]) -> Part:

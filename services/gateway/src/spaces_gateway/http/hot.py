@@ -14,9 +14,11 @@ from spaces_chassis.errors import ProblemError
 from spaces_chassis.http import Scope
 from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import ID_PATTERN, is_id
+from spaces_contracts.permissions import HTTP_RULES
+from spaces_gateway.authorisation import permitted
 from spaces_gateway.http.bodies import MAX_JSON_BYTES, checked_key, wait_in
 from spaces_gateway.http.exchange import Exchange
-from spaces_gateway.http.principals import bearer_secret, no_worker
+from spaces_gateway.http.principals import bearer_secret
 from spaces_gateway.http.problems import BadRequest, called, problem_of, problem_response
 from spaces_gateway.http.submit_call import SubmitCall
 from spaces_gateway.http.submits import read_submit
@@ -38,6 +40,8 @@ class HotRoutes:
         self._access = services.access
         self._waits = waits
         self._read = read
+        self._may_submit = HTTP_RULES["submit_request"]
+        self._may_read = HTTP_RULES["get_request"]
 
     async def answer(self, scope: Scope, exchange: Exchange) -> bool:
         """Whether the call was hot and is answered; if not, nothing was read. Notes the route for the metrics."""
@@ -66,7 +70,7 @@ class HotRoutes:
     ) -> None:
         body = await _body(exchange)
         secret = bearer_secret(headers.get(b"authorization", b"").decode("latin-1"))
-        actor = no_worker(await self._access.principal(secret))
+        actor = permitted(self._may_submit, await self._access.principal(secret))
         seconds = wait_in(scope["query_string"])
         key = checked_key(headers.get(b"idempotency-key"))
         await self._access.space(actor, ref)  # refused before what is wrong with the body
@@ -82,7 +86,7 @@ class HotRoutes:
     async def _get(self, scope: Scope, exchange: Exchange, request_id: str) -> None:
         request = Request(scope, exchange.receive)
         secret = bearer_secret(request.headers.get("authorization"))
-        actor = no_worker(await self._access.principal(secret))
+        actor = permitted(self._may_read, await self._access.principal(secret))
         if not is_id(request_id):
             raise BadRequest.at("path/request_id", f"String should match pattern '{ID_PATTERN}'")
         response = await self._read(request, request_id, actor)

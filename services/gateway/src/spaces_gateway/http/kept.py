@@ -16,7 +16,7 @@ from spaces_gateway.http import examples
 from spaces_gateway.http.bodies import idempotency_key
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import SpaceRef, space_ref
-from spaces_gateway.http.principals import User
+from spaces_gateway.http.principals import CallerOrSession, caller_or_session
 from spaces_gateway.http.problems import BadRequest, called, problem_of, problem_response
 from spaces_gateway.http.request_json import RequestError, error_of
 from spaces_gateway.http.requests import SUBMIT_PROBLEMS
@@ -61,6 +61,13 @@ class KeptStatus(BaseModel):
     error: RequestError | None = None
 
 
+def kept_refusal(request: Request, error: ProblemError | BadRequest) -> Response:
+    """A problem document that is also what the former platform answered."""
+    problem, errors = problem_of(error)
+    more = {"success": False, "error": problem.message or problem.kind.title}
+    return problem_response(problem, called(request.scope), errors=errors, more=more)
+
+
 class KeptApi:
     """The kept routes."""
 
@@ -75,6 +82,8 @@ class KeptApi:
             "POST /websockets/submit/{space_id}",
             self.submit_websocket_request,
             *SUBMIT_PROBLEMS,
+            Code.CROSS_SITE,
+            guard=caller_or_session,
             response_model=KeptSubmitted,
             extra=examples.SUBMIT_BODY,
         )
@@ -82,12 +91,13 @@ class KeptApi:
             "GET /websockets/status",
             self.get_websocket_status,
             Code.REQUEST_NOT_FOUND,
+            guard=caller_or_session,
             response_model=KeptStatus,
         )
         return api
 
     async def submit_websocket_request(
-        self, request: Request, space_id: SpaceRef, actor: User
+        self, request: Request, space_id: SpaceRef, actor: CallerOrSession
     ) -> Response:
         """Submit a request (kept).
 
@@ -101,15 +111,13 @@ class KeptApi:
                     actor, ref, body, idempotency_key=idempotency_key(request)
                 )
         except (ProblemError, BadRequest) as error:
-            problem, errors = problem_of(error)
-            more = {"success": False, "error": problem.message or problem.kind.title}
-            return problem_response(problem, called(request.scope), errors=errors, more=more)
+            return kept_refusal(request, error)
         content = to_json({"success": True, "request_id": accepted.request_id})
         return Response(content, media_type="application/json")
 
     async def get_websocket_status(
         self,
-        actor: User,
+        actor: CallerOrSession,
         request_id: Annotated[
             str, Query(pattern="^[0-9a-z]{20,32}$", examples=[examples.REQUEST_ID])
         ],

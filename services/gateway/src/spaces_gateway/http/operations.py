@@ -3,16 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from spaces_contracts.permissions import HTTP_RULES, Whose
 from spaces_contracts.problems import KINDS, Code, Problem
+from spaces_gateway.http.principals import caller
 from spaces_gateway.http.problems import MEDIA_TYPE, problem_document
 
 PROBLEM_SCHEMA = "#/components/schemas/ProblemDocument"
 # What any call with a credential may hear.
 ALWAYS = (
-    Code.UNAUTHENTICATED, Code.TOKEN_REVOKED, Code.FORBIDDEN, Code.INVALID_REQUEST,
-    Code.UNAVAILABLE, Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR,
+    Code.UNAUTHENTICATED, Code.TOKEN_REVOKED, Code.TOKEN_EXPIRED, Code.USER_DISABLED, Code.FORBIDDEN,
+    Code.INVALID_REQUEST, Code.UNAVAILABLE, Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR,
 )  # fmt: skip
 OPEN = (Code.TOO_MANY_CONNECTIONS, Code.INTERNAL_ERROR)
 
@@ -46,6 +48,14 @@ def problem_examples() -> dict[str, Any]:
     }
 
 
+def is_open_to_all(operation_id: str) -> bool:
+    """Whether no credential is asked for. Raises LookupError."""
+    rule = HTTP_RULES.get(operation_id)
+    if rule is None:
+        raise LookupError(f"{operation_id} has no row in the table of who may do what")
+    return rule.whose in (Whose.ANYBODY, Whose.LINK)
+
+
 class Operations:
     """A router whose every operation is complete."""
 
@@ -59,18 +69,26 @@ class Operations:
         *problems: Code,
         status: int = 200,
         extra: dict[str, Any] | None = None,
+        guard: Callable[..., Any] | None = caller,
         **options: Any,
     ) -> None:
-        """Adds `"POST /api/spaces"`; the function's name is the operationId, its docstring the summary."""
+        """Adds `"POST /api/spaces"`; the function's name is the operationId, its docstring the summary.
+
+        `guard` authorises each call before the function is called; None: the function does it. What the table opens
+        to anybody is not guarded. Raises LookupError for an operation without a row in that table.
+        """
         method, path = method_and_path.split(" ")
-        codes = [*(OPEN if options.pop("open_to_all", False) else ALWAYS), *problems]
+        operation_id = options.setdefault("operation_id", endpoint.__name__)
+        is_open = is_open_to_all(operation_id)
+        if guard is not None and not is_open:
+            options["dependencies"] = [Depends(guard)]
+        codes = [*(OPEN if is_open else ALWAYS), *problems]
         if method in ("POST", "PATCH"):
             codes.append(Code.PAYLOAD_TOO_LARGE)
         documented = problem_responses(codes)
         for code, response in options.pop("responses", {}).items():
             documented[code] = response
         summary, _, description = (endpoint.__doc__ or "").partition("\n")
-        options.setdefault("operation_id", endpoint.__name__)
         self.router.add_api_route(
             path,
             endpoint,

@@ -48,20 +48,20 @@ class PagesApi:
     def operations(self) -> Operations:
         """Pages and probes."""
         api = Operations("pages")
-        api.add("GET /", self.get_about, open_to_all=True, response_model=About)
+        api.add("GET /", self.get_about, response_model=About)
         not_ready = {503: {"description": "A part does not work.", "model": Health}}
         for path, function in (
             ("/health", self.get_health),
             ("/health/ready", self.get_readiness),
         ):
-            api.add(f"GET {path}", function, open_to_all=True, response_model=Health,
+            api.add(f"GET {path}", function, response_model=Health,
                     responses=not_ready)  # fmt: skip
-        api.add("GET /health/live", self.get_liveness, open_to_all=True, response_model=Health)
+        api.add("GET /health/live", self.get_liveness, response_model=Health)
         schema = {"schema": {"type": "string"}}
         text = {200: {"description": "Metrics.", "content": {"text/plain": schema}}}
-        api.add("GET /metrics", self.get_metrics, open_to_all=True, response_class=Response,
+        api.add("GET /metrics", self.get_metrics, response_class=Response,
                 responses=text)  # fmt: skip
-        api.add("GET /docs/problems", self.get_problem_codes, open_to_all=True,
+        api.add("GET /docs/problems", self.get_problem_codes,
                 response_class=HTMLResponse)  # fmt: skip
         return api
 

@@ -24,7 +24,7 @@ from spaces_gateway.http import request_json as show
 from spaces_gateway.http.bodies import LONGEST_WAIT_S, wait_in
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath, SpaceRef, space_ref
-from spaces_gateway.http.principals import User
+from spaces_gateway.http.principals import Caller
 from spaces_gateway.http.problems import BadRequest
 from spaces_gateway.http.submit_call import SubmitCall
 from spaces_gateway.http.submits import SubmitReader
@@ -100,7 +100,7 @@ class RequestsApi:
         self,
         request: Request,
         space: SpaceRef,
-        actor: User,
+        actor: Caller,
         wait: WaitQuery = 0,
         key: KeyHeader = None,
     ) -> Response:
@@ -124,7 +124,7 @@ class RequestsApi:
 
     async def list_requests(
         self,
-        actor: User,
+        actor: Caller,
         space: Annotated[str | None, Query(description="Only of this space.")] = None,
         state: Annotated[list[RequestState] | None, Query(description="Only in these.")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -146,7 +146,7 @@ class RequestsApi:
         )
 
     async def get_request(
-        self, request: Request, request_id: IdInPath, actor: User, wait: WaitQuery = 0
+        self, request: Request, request_id: IdInPath, actor: Caller, wait: WaitQuery = 0
     ) -> Response:
         """Read a request, waiting for its end if asked to."""
         return await self.get(request, request_id, actor)
@@ -165,7 +165,7 @@ class RequestsApi:
             view = await self.view(request_id, actor)
         return Response(show.view_json(view, self._services.links), media_type=JSON)
 
-    async def cancel_request(self, request_id: IdInPath, actor: User) -> Response:
+    async def cancel_request(self, request_id: IdInPath, actor: Caller) -> Response:
         """Cancel a request.
 
         A queued one ends at once; a running one when its worker has stopped. An ended one is returned as it is.
@@ -178,7 +178,7 @@ class RequestsApi:
     async def stream_request_events(
         self,
         request_id: IdInPath,
-        actor: User,
+        actor: Caller,
         last: Annotated[
             str | None,
             Header(alias="Last-Event-ID", description="The last id seen, to go on after it."),
@@ -191,7 +191,7 @@ class RequestsApi:
         """
         after = after_of(last)
         view = await self.view(request_id, actor)
-        events = self._sockets.stream_request_events(view, after)
+        events = self._sockets.stream_request_events(view, after, actor)
         return EventSourceResponse(
             _as_sent(events), ping=KEEP_ALIVE_S, headers={"cache-control": "no-store"}
         )

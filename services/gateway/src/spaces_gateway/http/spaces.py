@@ -25,7 +25,7 @@ from spaces_contracts.spaces import (
 from spaces_gateway.http import examples
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import SpaceRef, space_ref
-from spaces_gateway.http.principals import Caller, User
+from spaces_gateway.http.principals import Caller
 from spaces_gateway.http.text import Text
 from spaces_gateway.services import Services
 
@@ -94,7 +94,7 @@ class SpacesApi:
         api.add("GET /api/spaces/{space}/connections", self.list_space_connections, *named)
         return api
 
-    async def create_space(self, body: NewSpace, actor: User) -> Space:
+    async def create_space(self, body: NewSpace, actor: Caller) -> Space:
         """Make a space."""
         fields = body.model_dump(exclude={"policy"})
         command = CreateSpace(actor=actor, policy=body.policy, **fields)
@@ -102,7 +102,7 @@ class SpacesApi:
 
     async def list_spaces(
         self,
-        actor: User,
+        actor: Caller,
         name: Annotated[str | None, Query(max_length=64, description="Only of this name.")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=500)] = None,
@@ -116,7 +116,7 @@ class SpacesApi:
         """Read a space."""
         return await self._find(space, actor)
 
-    async def update_space(self, space: SpaceRef, body: SpaceChange, actor: User) -> Space:
+    async def update_space(self, space: SpaceRef, body: SpaceChange, actor: Caller) -> Space:
         """Change a space."""
         found = await self._find(space, actor)
         change = body.model_dump(exclude_unset=True, exclude={"policy"})
@@ -125,7 +125,7 @@ class SpacesApi:
         command = UpdateSpace(actor=actor, space_id=found.space_id, **change)
         return (await self._bus.request(command)).space
 
-    async def delete_space(self, space: SpaceRef, actor: User) -> Response:
+    async def delete_space(self, space: SpaceRef, actor: Caller) -> Response:
         """Remove a space.
 
         What is queued or running in it is cancelled.
@@ -134,13 +134,13 @@ class SpacesApi:
         await self._bus.request(DeleteSpace(actor=actor, space_id=found.space_id))
         return Response(status_code=204)
 
-    async def get_queue(self, space: SpaceRef, actor: User) -> Queue:
+    async def get_queue(self, space: SpaceRef, actor: Caller) -> Queue:
         """Read a space's queue."""
         found = await self._access.space(actor, space_ref(space))
         reply = await self._bus.request(GetQueues(space_ids=[found.space_id]))
         return reply.queues[0] if reply.queues else Queue(space_id=found.space_id)
 
-    async def list_space_connections(self, space: SpaceRef, actor: User) -> ConnectionList:
+    async def list_space_connections(self, space: SpaceRef, actor: Caller) -> ConnectionList:
         """List a space's workers."""
         found = await self._find(space, actor)
         return await self._bus.request(ListConnections(actor=actor, space_id=found.space_id))

@@ -13,14 +13,13 @@ from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_gateway.files.store import FileStore, Upload
 from spaces_gateway.http.bodies import read_body, read_json
-from spaces_gateway.http.forms import Form, Part, is_form
+from spaces_gateway.http.forms import Form, Part, is_form, is_url_form
 from spaces_gateway.http.problems import BadRequest
 from spaces_gateway.submission import SubmitBody
 
 # Values of a form are text; these fields of a submit are not.
 _AS_JSON = ("parameters", "priority", "timeout_s", "queue_timeout_s", "run_timeout_s")
 _FIELDS = frozenset(SubmitBody.model_fields)
-_URL_FORM = "application/x-www-form-urlencoded"
 
 
 class SubmitReader:
@@ -50,7 +49,7 @@ class SubmitReader:
 
     async def _members(self, request: Request) -> dict[str, Any]:
         body = await read_body(request)
-        if request.headers.get("content-type", "").lower().startswith(_URL_FORM):
+        if is_url_form(request):
             pairs = parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
             return _from_fields(pairs)
         return _from_json(body)

@@ -14,11 +14,13 @@ from spaces_chassis.errors import ProblemError, UnavailableError
 from spaces_contracts.access import Principal
 from spaces_contracts.connections import ControlAction, ControlConnection
 from spaces_contracts.frames import PROTOCOL
+from spaces_contracts.permissions import HTTP_RULES
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.spaces import GetSpace, Space
+from spaces_gateway.authorisation import permitted
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
-from spaces_gateway.http.principals import User, bearer_secret
+from spaces_gateway.http.principals import Caller, bearer_secret
 from spaces_gateway.services import Services
 
 _NOT_THE_TOKEN = (Code.UNAVAILABLE, Code.INTERNAL_ERROR)
@@ -76,14 +78,19 @@ class WorkersApi:
                 status=204,
                 response_class=Response,
             )
-        api.add("GET /api/worker/check", self.check_worker, extra={"security": [{"key": []}]})
+        api.add(
+            "GET /api/worker/check",
+            self.check_worker,
+            guard=None,  # what is wrong with a token is part of its answer
+            extra={"security": [{"key": []}]},
+        )
         return api
 
-    async def drain_connection(self, connection_id: IdInPath, actor: User) -> Response:
+    async def drain_connection(self, connection_id: IdInPath, actor: Caller) -> Response:
         """Drain a worker: it finishes what runs and leaves."""
         return await self._control(actor, connection_id, ControlAction.DRAIN)
 
-    async def kick_connection(self, connection_id: IdInPath, actor: User) -> Response:
+    async def kick_connection(self, connection_id: IdInPath, actor: Caller) -> Response:
         """Disconnect a worker now."""
         return await self._control(actor, connection_id, ControlAction.KICK)
 
@@ -115,6 +122,7 @@ class WorkersApi:
                 message="The worker token is not known." if unknown else error.problem.message,
             )
             return answer.model_copy(update={"token": TokenCheck(problem=finding)})
+        permitted(HTTP_RULES["check_worker"], actor)
         return answer.model_copy(update={"spaces": await self._check_all(actor, space or [])})
 
     async def _check_all(self, actor: Principal, refs: Sequence[str]) -> list[SpaceCheck]:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from spaces_chassis.bus import Route
 from spaces_chassis.http import App
 from spaces_chassis.lifecycle import Loop, Part
+from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
 from spaces_contracts.connections import GATEWAY_BEAT_S
 from spaces_contracts.requests import RequestView
@@ -73,10 +74,10 @@ class GatewaySockets:
         return self._parts
 
     def stream_request_events(
-        self, request: RequestView, after: After
+        self, request: RequestView, after: After, actor: Principal
     ) -> AsyncIterator[ServerSentEvent]:
         """What `GET /api/requests/{id}/events` sends; ends after `finished`, and when the gateway drains."""
-        return stream_request_events(self.clients, request, after)
+        return stream_request_events(self.clients, request, after, actor)
 
 
 def build_sockets(services: Services) -> GatewaySockets:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from spaces_chassis.batcher import Batcher
 from spaces_chassis.errors import ProblemError
-from spaces_contracts.access import AccessChanged, Principal, PrincipalKind
-from spaces_contracts.problems import Code, Problem
+from spaces_contracts.access import AccessChanged, Principal
+from spaces_contracts.problems import Code
 from spaces_contracts.requests import GetQueues, GetRequests, Queue, RequestView
 from spaces_gateway.services import Services
 from spaces_gateway.sockets.door import Door
@@ -16,13 +16,13 @@ from spaces_gateway.sockets.request_stream import Sources
 if TYPE_CHECKING:
     from spaces_gateway.sockets.client_socket import ClientSocket
 
-_REVOKED = Problem(code=Code.TOKEN_REVOKED, message="This credential was changed or revoked.")
-
 
 class Guest(Protocol):
-    """Something that ends when the process stops."""
+    """Something that ends when the process stops, or when its credential does."""
 
     def go_away(self, reconnect_after_s: float) -> None: ...
+
+    def access_changed(self, principal_id: str) -> None: ...
 
 
 class ClientHub:
@@ -64,13 +64,11 @@ class ClientHub:
         return [found.get(space_id) for space_id in space_ids]
 
     def access_changed(self, changed: AccessChanged) -> None:
-        """A credential that was revoked ends its sockets, too."""
+        """A key that was revoked, or a login that ended, ends its sockets and streams, too."""
         if changed.what != "principal":
             return
-        for socket in list(self.sockets):
-            principal = socket.session.principal
-            if principal is not None and principal.principal_id == changed.changed_id:
-                socket.revoked(_REVOKED)
+        for guest in list(self.guests):
+            guest.access_changed(changed.changed_id)
 
     # Part
 
@@ -98,4 +96,4 @@ class ClientHub:
 
 def may_see(actor: Principal, view: RequestView) -> bool:
     """Admins see all, others what belongs to their tenant."""
-    return actor.kind is PrincipalKind.ADMIN or actor.tenant_id == view.tenant_id
+    return actor.is_admin or actor.tenant_id == view.tenant_id

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import (
     After,
     Auth,
@@ -17,7 +17,9 @@ from spaces_contracts.client_socket import (
     read_from_client,
 )
 from spaces_contracts.frames import PROTOCOL, FrameError, GoAway, Ping, Pong
+from spaces_contracts.permissions import FRAME_RULES, HTTP_RULES, Rule
 from spaces_contracts.problems import Code, Problem
+from spaces_gateway.authorisation import forbidden
 from spaces_gateway.sockets.answers import close, error, send
 from spaces_gateway.sockets.effects import Close, Send
 from spaces_gateway.sockets.limits import SocketLimits
@@ -26,6 +28,13 @@ from spaces_gateway.sockets.limits import SocketLimits
 MAX_BAD_FRAMES = 16
 # Frames that come while the credential is checked; more is a flood.
 MAX_EARLY = 256
+
+# A socket is for whoever may ask for its ticket; each frame then needs what its own row of the table says.
+MAY_OPEN = HTTP_RULES["create_ticket"]
+MAY_SUBMIT = FRAME_RULES["submit"]
+MAY_CANCEL = FRAME_RULES["cancel"]
+MAY_WATCH = FRAME_RULES["subscribe"]
+MAY_WATCH_SPACE = HTTP_RULES["get_queue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +187,8 @@ class ClientSession:
         """The credential is good."""
         if self.stage is Stage.CLOSED:
             return []
-        if principal.kind is PrincipalKind.WORKER_TOKEN:
-            return self.refused(
-                _problem(Code.FORBIDDEN, "A worker token is for /ws/worker; use an API key.")
-            )
+        if not MAY_OPEN.permits(principal):
+            return self.refused(forbidden(MAY_OPEN))
         self.stage = Stage.READY
         self.principal = principal
         effects: Effects = [send(Ready(principal_id=principal.principal_id, protocol=PROTOCOL))]
@@ -196,7 +203,12 @@ class ClientSession:
             return []
         return [error(problem), close(problem)]
 
+    def _may(self, rule: Rule) -> bool:
+        return self.principal is not None and rule.permits(self.principal)
+
     def _submit(self, frame: SubmitFrame) -> Effects:
+        if not self._may(MAY_SUBMIT):
+            return [error(forbidden(MAY_SUBMIT), ref=frame.ref)]
         if self._full:
             return [error(self._too_many(), ref=frame.ref)]
         self._submits += 1
@@ -218,11 +230,15 @@ class ClientSession:
 
     def _subscribe(self, frame: Subscribe) -> Effects:
         if frame.request_id is not None:
+            if not self._may(MAY_WATCH):
+                return [error(forbidden(MAY_WATCH), ref=frame.ref, request_id=frame.request_id)]
             if frame.request_id not in self.requests and self._full:
                 return [error(self._too_many(), ref=frame.ref, request_id=frame.request_id)]
             self.requests.add(frame.request_id)
             return [WatchRequest(frame.request_id, frame.after, frame.ref)]
         if frame.space_id is not None:
+            if not self._may(MAY_WATCH_SPACE):
+                return [error(forbidden(MAY_WATCH_SPACE), ref=frame.ref)]
             if frame.space_id in self.spaces:
                 return []
             if self._full:
@@ -243,6 +259,8 @@ class ClientSession:
         return []  # what is not watched needs no end
 
     def _cancel(self, frame: CancelFrame) -> Effects:
+        if not self._may(MAY_CANCEL):
+            return [error(forbidden(MAY_CANCEL), ref=frame.ref, request_id=frame.request_id)]
         return [CancelWork(frame.request_id, frame.ref)]
 
     @property

@@ -36,6 +36,7 @@ from spaces_gateway.submission import Accepted, SubmitBody
 
 _BINARY = Problem(code=Code.MALFORMED_FRAME, message="Frames are text; this one was binary.")
 _FAILED = Problem(code=Code.INTERNAL_ERROR, message="A frame could not be handled.")
+_REVOKED = Problem(code=Code.TOKEN_REVOKED, message="This credential was changed or revoked.")
 _SLOW = Problem(code=Code.SLOW_CONSUMER, message="Too much waits to be read on this connection.")
 
 RareEffect = (
@@ -76,6 +77,7 @@ class ClientSocket:
         self._greeting = loop.call_later(limits.first_frame_s, self._first_frame_missing)
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[str, RequestStream] = {}
+        self._changed: set[str] = set()  # what changed before it was known whose socket this is
         hub.sockets.add(self)
         hub.guests.add(self)
         self.wire.attach(self)
@@ -105,9 +107,13 @@ class ClientSocket:
         """The process stops."""
         self._perform(self.session.go_away(reconnect_after_s))
 
-    def revoked(self, problem: Problem) -> None:
-        """The credential is good no more."""
-        self._perform(self.session.refused(problem))
+    def access_changed(self, principal_id: str) -> None:
+        """A credential is good no more: perhaps this one's, perhaps that of somebody who is being asked for."""
+        principal = self.session.principal
+        if principal is None:
+            self._changed.add(principal_id)
+        elif principal.principal_id == principal_id:
+            self._perform(self.session.refused(_REVOKED))
 
     def closed(self) -> None:
         """The socket is gone."""
@@ -176,6 +182,11 @@ class ClientSocket:
                 principal = await access.principal(effect.token or "")
         except ProblemError as refused:
             self._perform(self.session.refused(refused.problem))
+            return
+        changed, self._changed = self._changed, set()
+        if principal.principal_id in changed:
+            # It was revoked while the answer was on its way.
+            self._perform(self.session.refused(_REVOKED))
             return
         self._visit.identified()
         self._perform(self.session.authenticated(principal))

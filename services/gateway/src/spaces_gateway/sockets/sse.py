@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
+from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
 from spaces_contracts.requests import RequestView
 from spaces_gateway.services import ServerSentEvent
@@ -16,8 +17,9 @@ from spaces_gateway.sockets.request_stream import RequestStream
 class EventBuffer:
     """What waits to be sent in one response. A reader that is too slow loses the response, and resumes."""
 
-    def __init__(self, limits: OutboxLimits) -> None:
+    def __init__(self, limits: OutboxLimits, principal_id: str) -> None:
         self._limits = limits
+        self._principal_id = principal_id
         self._waiting: deque[Told] = deque()
         self._bytes = 0
         self._closed = False
@@ -53,6 +55,11 @@ class EventBuffer:
         """The process stops: the response ends, and its client asks again."""
         self.close()
 
+    def access_changed(self, principal_id: str) -> None:
+        """A credential is good no more: a response that it asked for ends."""
+        if principal_id == self._principal_id:
+            self.close()
+
     async def next(self) -> Told | None:
         """The next frame; None at the end."""
         while not self._waiting:
@@ -67,10 +74,10 @@ class EventBuffer:
 
 
 async def stream_request_events(
-    hub: ClientHub, request: RequestView, after: After
+    hub: ClientHub, request: RequestView, after: After, actor: Principal
 ) -> AsyncIterator[ServerSentEvent]:
     """(type, "attempt:n" or "", frame) until the end. The caller has checked who may read the request."""
-    buffer = EventBuffer(hub.door.limits.client_outbox)
+    buffer = EventBuffer(hub.door.limits.client_outbox, actor.principal_id)
     stream = RequestStream(hub.sources, request.request_id, buffer, lambda _: buffer.close(), after)
     hub.guests.add(buffer)
     try:
