@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal, PrincipalKind, PrincipalReply, Role
+from spaces_contracts.audit import AuditPage, ListAudit
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done, Reply
 from spaces_contracts.problems import Code
@@ -93,6 +94,7 @@ class People:
             (CreateInvite, self._invite),
             (ListInvites, lambda _: InviteList()),
             (DeleteInvite, lambda _: Done()),
+            (ListAudit, lambda _: AuditPage()),
         ):
             self._backends.serve(command_type, answer)
 

@@ -40,6 +40,8 @@ LOGIN_NAME = Annotated[str, Text, Field(min_length=1, max_length=254)]
 CREDENTIALS = (Code.LOGIN_FAILED, Code.LOGIN_THROTTLED, Code.USER_DISABLED)
 # What a call that nobody needs a credential for may hear all the same.
 ASKED = (Code.INVALID_REQUEST, Code.UNAVAILABLE)
+# Checking a password is slow on purpose, and a registry checks only a few at a time.
+PASSWORD_S = 10.0
 # A login that has ended already.
 _GONE = (Code.UNAUTHENTICATED, Code.TOKEN_REVOKED, Code.TOKEN_EXPIRED)
 _NO_STORE = {"cache-control": "no-store"}
@@ -100,6 +102,11 @@ class AccountsApi:
     def operations(self) -> Operations:
         """Everything about one's own account."""
         api = Operations("accounts")
+        self._add_signing_in(api)
+        self._add_account(api)
+        return api
+
+    def _add_signing_in(self, api: Operations) -> None:
         api.add(
             "POST /auth/register",
             self.register_user,
@@ -136,6 +143,10 @@ class AccountsApi:
             response_class=Response,
             extra={"security": [{"key": []}, {"session": []}]},
         )
+        api.add("GET /.well-known/jwks.json", self.get_signing_keys, Code.UNAVAILABLE,
+                response_model=KeySet)  # fmt: skip
+
+    def _add_account(self, api: Operations) -> None:
         api.add(
             "POST /auth/password",
             self.change_password,
@@ -152,9 +163,6 @@ class AccountsApi:
             status=204,
             response_class=Response,
         )
-        api.add("GET /.well-known/jwks.json", self.get_signing_keys, Code.UNAVAILABLE,
-                response_model=KeySet)  # fmt: skip
-        return api
 
     async def register_user(self, request: Request, body: Registration) -> User:
         """Make an account.
@@ -170,7 +178,7 @@ class AccountsApi:
             invite_sha256=sha256_hex(body.invite) if body.invite else None,
             client_address=self._callers.proxies.address(request.scope),
         )
-        return (await self._bus.request(command)).user
+        return (await self._bus.request(command, PASSWORD_S)).user
 
     async def log_in(self, request: Request) -> Response:
         """Sign in with a form: email or username, and password.
@@ -181,7 +189,8 @@ class AccountsApi:
         form = await read_form(LoginForm, request)
         secret = new_key(PrincipalKind.USER)
         reply = await self._bus.request(
-            sign_in(self._callers, request, form.username, digest(form.password), secret)
+            sign_in(self._callers, request, form.username, digest(form.password), secret),
+            PASSWORD_S,
         )
         return self._signed_in(request, reply, secret)
 
@@ -214,7 +223,7 @@ class AccountsApi:
             password_digest=digest(body.current_password),
             new_digest=digest_of_new(body.new_password, actor.name, field="new_password"),
         )
-        await self._bus.request(command)
+        await self._bus.request(command, PASSWORD_S)
         return Response(status_code=204)
 
     async def list_logins(self, actor: Caller) -> LoginList:

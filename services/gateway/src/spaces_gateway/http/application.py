@@ -8,6 +8,7 @@ from spaces_chassis.health import HealthApp
 from spaces_chassis.lifecycle import Part
 from spaces_gateway.http import documents, problems
 from spaces_gateway.http.accounts import AccountsApi
+from spaces_gateway.http.audit import AuditApi
 from spaces_gateway.http.credentials import CredentialsApi
 from spaces_gateway.http.files import FilesApi
 from spaces_gateway.http.hot import HotRoutes
@@ -46,6 +47,7 @@ def build_http(
         CredentialsApi(services),
         AccountsApi(services, callers),
         PeopleApi(services),
+        AuditApi(services),
         WorkersApi(services),
         KeptApi(services),
         KeptFormsApi(services, callers),

@@ -15,7 +15,7 @@ from spaces_contracts.keys import new_key
 from spaces_contracts.problems import Code
 from spaces_contracts.spaces import CreateSpace
 from spaces_gateway.http import examples
-from spaces_gateway.http.accounts import ASKED, CREDENTIALS, LOGIN_NAME, sign_in
+from spaces_gateway.http.accounts import ASKED, CREDENTIALS, LOGIN_NAME, PASSWORD_S, sign_in
 from spaces_gateway.http.cookies import SESSION
 from spaces_gateway.http.forms import read_form
 from spaces_gateway.http.kept import kept_refusal
@@ -130,7 +130,8 @@ class KeptFormsApi:
             form = await read_form(KeptLogin, request)
             secret = new_key(PrincipalKind.USER)  # never one that the browser brought
             command = sign_in(self._callers, request, form.name, digest(form.password), secret)
-            reply = await self._bus.request(command.model_copy(update={"is_session": True}))
+            command = command.model_copy(update={"is_session": True})
+            reply = await self._bus.request(command, PASSWORD_S)
         except (ProblemError, BadRequest) as error:
             return kept_refusal(request, error)
         response: Response
