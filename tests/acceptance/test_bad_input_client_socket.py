@@ -21,6 +21,7 @@ from spaces_contracts.frames import PROTOCOL, ErrorFrame, Ping
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import MAX_FRAME_BYTES, RequestState
 from tests.support.api import Api
+from tests.support.keys import key_called
 from tests.support.platform import Platform
 from tests.support.wire import ANSWER_S, ClientSocket, client_socket, socket_url
 
@@ -168,8 +169,8 @@ async def test_wrong_and_revoked_credentials(platform: Platform, admin: Api) -> 
         # A socket that is open already does not outlive its key.
         assert (await said_last(connection))[::2] == ("token_revoked", 4401)
     for auth, code, text, close in (
-        (Auth(token="spk_nobody"), "unauthenticated", "The key is not known", 4401),
-        (Auth(token=key["secret"]), "token_revoked", "The credential was revoked", 4401),
+        (Auth(token=key_called("nobody")), "unauthenticated", "The key is not known", 4401),
+        (Auth(token=key["secret"]), "token_revoked", "Credential was revoked", 4401),
         (
             Auth(ticket="no such ticket"),
             "ticket_invalid",
@@ -179,7 +180,7 @@ async def test_wrong_and_revoked_credentials(platform: Platform, admin: Api) -> 
         (
             Auth(token=worker.read_text().strip()),
             "forbidden",
-            "A worker token is for /ws/worker; use an API key.",
+            "This credential may not open a browser socket: that needs requests:read or requests:write.",
             4403,
         ),
     ):

@@ -9,6 +9,7 @@ import pytest
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.worker_socket import Registered
 from tests.support.api import Api, api, refusal
+from tests.support.keys import key_called
 from tests.support.platform import Platform, running_platform
 from tests.support.wire import worker_socket
 
@@ -86,7 +87,7 @@ async def test_a_second_connection_is_foretold_by_the_check(platform: Platform, 
 
 
 async def test_a_wrong_key(platform: Platform) -> None:
-    async with api(platform.gateway_url, "spk_nobody") as stranger:
+    async with api(platform.gateway_url, key_called("nobody")) as stranger:
         answer = await stranger.try_submit("any", prompt="hi")
     assert refusal(answer) == (401, "unauthenticated", "The key is not known")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -106,7 +107,7 @@ async def test_a_revoked_key(platform: Platform, admin: Api) -> None:
         key_id = key["credential"]["principal"]["principal_id"]
         assert (await admin.http.delete(f"/api/keys/{key_id}")).status_code == 200
         answer = await former.try_submit("any", prompt="hi")
-    assert refusal(answer) == (401, "token_revoked", "The credential was revoked")
+    assert refusal(answer) == (401, "token_revoked", "Credential was revoked")
 
 
 async def test_a_worker_token_where_a_key_belongs(platform: Platform) -> None:
