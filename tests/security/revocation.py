@@ -1,0 +1,194 @@
+"""Who is shut out loses every socket that is open, within a second, and nobody else loses one."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from spaces_contracts.identifiers import new_id
+from tests.security.campaign import Campaign
+from tests.support.platform import Platform
+
+LIMIT_S = 1.0  # for 99 of 100 sockets
+PATIENCE_S = 10.0  # for all of them
+BYSTANDERS = 20
+PASSWORD = "nine sheep on a hill"
+
+_UPGRADE = (
+    "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Protocol: spaces.v1.json\r\n\r\n"
+)
+_READY = b'"ready"'
+_CLOSED = (4401).to_bytes(2, "big") + b"token_revoked"  # the end of a close frame
+
+
+class Socket(asyncio.Protocol):
+    """A client socket that only notes when it was opened and closed: a thousand of them must cost nothing."""
+
+    def __init__(self, host: str, auth: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[float] = loop.create_future()
+        self.transport: asyncio.Transport
+        self._host = host
+        self._auth = auth
+        self._seen = b""
+        self._asked = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(_UPGRADE.format(host=self._host).encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._seen = self._seen[-4096:] + data
+        if not self._asked and b"\r\n\r\n" in self._seen:
+            self._asked = True
+            self.transport.write(self._auth)
+        if not self.opened.done() and _READY in self._seen:
+            self.opened.set_result(None)
+        if not self.closed.done() and _CLOSED in self._seen:
+            self.closed.set_result(time.monotonic())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionError(self._seen[-300:].decode("latin-1")))
+        self.closed.cancel()
+
+
+def masked(frame: dict[str, Any]) -> bytes:
+    """A text frame as clients send it."""
+    payload = json.dumps(frame).encode()
+    size = len(payload)
+    head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    return head + bytes(4) + payload
+
+
+@dataclass
+class Way:
+    """One way to be shut out: the credential of the sockets, and what ends it."""
+
+    name: str
+    token: str
+    end: Callable[[], Awaitable[httpx2.Response]]
+
+
+async def run(platform: Platform, *, sockets: int = 1000) -> Campaign:
+    """Each way with so many open sockets, beside some of others."""
+    found = Campaign("revocation")
+    headers = {"authorization": f"Bearer {platform.admin_key}"}
+    async with httpx2.AsyncClient(
+        base_url=platform.gateway_url, headers=headers, trust_env=False, timeout=30
+    ) as admin:
+        async for way in _ways(admin):
+            await _try(platform, admin, way, sockets, found)
+    return found
+
+
+async def _ways(admin: httpx2.AsyncClient) -> AsyncIterator[Way]:
+    key = await _made(admin, "/api/keys", name="many sockets")
+    key_id = key["credential"]["principal"]["principal_id"]
+    yield Way("revoke the key", key["secret"], partial(admin.delete, f"/api/keys/{key_id}"))
+    for name in ("log out", "disable the user"):
+        user_id, token = await _person(admin)
+        bearer = {"authorization": f"Bearer {token}"}
+        if name == "log out":
+            yield Way(name, token, partial(admin.post, "/auth/jwt/logout", headers=bearer))
+        else:
+            path, change = f"/api/users/{user_id}", {"disabled": True}
+            yield Way(name, token, partial(admin.patch, path, json=change))
+
+
+async def _person(admin: httpx2.AsyncClient) -> tuple[str, str]:
+    tenant = await _made(admin, "/api/tenants", name=f"revoked {new_id()}")
+    invite = await _made(admin, "/api/invites", role="owner", tenant_id=tenant["tenant_id"])
+    email = f"{new_id()}@example.org"
+    body = {"email": email, "password": PASSWORD, "invite": invite["secret"]}
+    user = await _made(admin, "/auth/register", **body)
+    form = {"username": email, "password": PASSWORD}
+    answer = await admin.post("/auth/jwt/login", data=form)
+    admin.cookies.clear()
+    return user["user_id"], answer.raise_for_status().json()["access_token"]
+
+
+async def _made(admin: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    made: dict[str, Any] = (await admin.post(path, json=body)).raise_for_status().json()
+    return made
+
+
+async def _try(
+    platform: Platform, admin: httpx2.AsyncClient, way: Way, count: int, found: Campaign
+) -> None:
+    other = (await _made(admin, "/api/keys", name="bystander"))["secret"]
+    with ExitStack() as stack:
+        bystanders = await _open(platform, other, BYSTANDERS, stack)
+        mine = await _open(platform, way.token, count, stack)
+        found.attempts += count + BYSTANDERS + 1
+        started = time.monotonic()
+        ended = asyncio.ensure_future(way.end())
+        await asyncio.wait([socket.closed for socket in mine], timeout=PATIENCE_S)
+        answer = await ended
+        if answer.is_error:
+            found.errors.append(f"{way.name}: {answer.status_code} {answer.text[:200]}")
+        _judge(way.name, [_seconds(socket, started) for socket in mine], found)
+        lost = sum(socket.closed.done() for socket in bystanders)
+        if lost:
+            found.wrongly_refused.append(f"{way.name}: {lost} sockets of others were closed")
+        try:
+            await _open(platform, way.token, 1, stack)
+            found.wrongly_allowed.append(f"{way.name}: a new socket opened afterwards")
+        except ConnectionError:
+            pass  # as it should be
+
+
+def _judge(name: str, seconds: Sequence[float | None], found: Campaign) -> None:
+    open_still = sum(one is None for one in seconds)
+    if open_still:
+        found.wrongly_allowed.append(f"{name}: {open_still} of {len(seconds)} sockets stayed open")
+    closed = sorted(one for one in seconds if one is not None)
+    if closed:
+        p99 = closed[min(len(closed) - 1, int(len(closed) * 0.99))]
+        if p99 > LIMIT_S:
+            found.wrongly_allowed.append(f"{name}: p99 was {p99:.3f} s for {len(closed)} sockets")
+
+
+def _seconds(socket: Socket, started: float) -> float | None:
+    closed = socket.closed
+    return closed.result() - started if closed.done() and not closed.cancelled() else None
+
+
+async def _open(platform: Platform, token: str, count: int, stack: ExitStack) -> list[Socket]:
+    """So many sockets, fifty at a time; they are gone when the stack is."""
+    address = urlsplit(platform.gateway_url)
+    assert address.hostname is not None
+    assert address.port is not None
+    auth = masked({"type": "auth", "token": token})
+    loop = asyncio.get_running_loop()
+    opened: list[Socket] = []
+    for some in _portions(count, 50):
+        made = await asyncio.gather(
+            *(
+                loop.create_connection(
+                    partial(Socket, address.netloc, auth), address.hostname, address.port
+                )
+                for _ in range(some)
+            )
+        )
+        for transport, _ in made:
+            stack.callback(transport.abort)
+        opened += [socket for _, socket in made]
+        await asyncio.gather(*(socket.opened for _, socket in made))
+    return opened
+
+
+def _portions(count: int, most: int) -> Iterator[int]:
+    while count > 0:
+        yield min(count, most)
+        count -= most
