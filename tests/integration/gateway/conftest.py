@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,16 @@ async def start(stack: AsyncExitStack, gateway: Gateway) -> None:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running_with(settings(tmp_path)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_with(settings: GatewaySettings) -> AsyncIterator[Running]:
+    """A gateway with settings of one's own."""
     broker = MemoryBroker()
     backends = Backends(MemoryBus(broker))
-    gateway = build(settings(tmp_path), MemoryBus(broker))
+    gateway = build(settings, MemoryBus(broker))
     async with AsyncExitStack() as stack:
         await backends.start()
         stack.push_async_callback(backends.bus.stop)

@@ -103,6 +103,27 @@ async def test_sigterm_ends_event_streams(process: Process) -> None:
     assert await asyncio.wait_for(process.process.wait(), 8) == 0
 
 
+async def test_what_people_sign_in_with_is_in_no_log(process: Process) -> None:
+    """At the level debug, for what goes well, what is refused and what does not fit."""
+    password, long = "nine sheep on a hill", "another sheep " * 20
+    async with httpx2.AsyncClient(base_url=process.url, trust_env=False) as client:
+        form = {"username": "ada@example.org", "password": password}
+        answer = await client.post("/auth/jwt/login", data=form)
+        refresh, token = client.cookies["spaces_refresh"], answer.json()["access_token"]
+        await client.post("/login", data=form)
+        session = client.cookies["spaces_session"]
+        await client.post("/auth/jwt/login", data={"username": "ada", "password": long})
+        await client.post("/auth/register", json={"email": "no", "password": password})
+        await client.get("/api/me", headers={"authorization": f"Bearer {token}x"})
+        await client.post("/auth/jwt/refresh")
+        await client.get("/docs/problems")
+    await eventually(lambda: '"/docs/problems"' in process.log.read_text())
+    log = process.log.read_text()
+    assert '"/auth/jwt/refresh"' in log
+    for secret in (password, long.strip(), refresh, session, token):
+        assert secret not in log
+
+
 async def test_a_client_that_leaves_while_uploading_is_no_error(process: Process) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(process.url).port)
     head = f"POST /api/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key_called('user')}\r\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Permission, Principal, PrincipalKind
 from spaces_contracts.client_socket import After
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.sockets.client_session import (
@@ -101,6 +101,46 @@ def test_a_worker_token_is_refused() -> None:
     assert sent(effects)[0]["code"] == "forbidden"
     assert effects[-1] == Close(4403, "forbidden")
     assert session.principal is None
+
+
+@pytest.mark.parametrize(
+    ("sent_frame", "scopes"),
+    [
+        (frame("submit", ref="1", space="demo", prompt="p"), {"requests:write"}),
+        (frame("cancel", ref="1", request_id=REQUEST), {"requests:write"}),
+        (frame("subscribe", ref="1", request_id=REQUEST), {"requests:read"}),
+        (frame("subscribe", ref="1", space_id=SPACE), {"spaces:read"}),
+    ],
+    ids=["submit", "cancel", "watch a request", "watch a space"],
+)
+@pytest.mark.parametrize("scope", ["requests:read", "requests:write", "spaces:read"])
+def test_a_frame_needs_the_scope_of_its_row(sent_frame: str, scopes: set[str], scope: str) -> None:
+    # The second scope lets the socket open, whichever is tried.
+    opens = "requests:write" if scope != "requests:write" else "requests:read"
+    has = {scope} if scope.startswith("requests") else {scope, opens}
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    key = Principal(
+        principal_id="p" * 26, kind=PrincipalKind.API_KEY, scopes=[Permission(one) for one in has]
+    )
+    session.authenticated(key)
+    effects = session.frame(sent_frame)
+    if scopes & has:
+        assert kinds(effects)[0] is not Send
+    else:
+        (refused,) = sent(effects)
+        assert (refused["code"], refused["ref"]) == ("forbidden", "1")
+        assert set(refused["facts"]["needs"]) == scopes
+    assert not any(isinstance(effect, Close) for effect in effects)
+
+
+def test_a_key_that_only_looks_at_spaces_opens_no_socket() -> None:
+    session = ClientSession(SocketLimits())
+    session.frame(frame("auth", token="k"))
+    key = Principal(
+        principal_id="p" * 26, kind=PrincipalKind.API_KEY, scopes=[Permission.SPACES_READ]
+    )
+    assert session.authenticated(key)[-1] == Close(4403, "forbidden")
 
 
 def test_an_answer_after_the_socket_closed_does_nothing() -> None:

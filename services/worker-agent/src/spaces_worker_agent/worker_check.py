@@ -52,7 +52,7 @@ async def ask_gateway(
         document = response.json()
     except ValueError:
         return CheckAnswer(found=False, now=now)
-    if response.status_code == 401:
+    if response.status_code in (401, 403):  # 403: a good credential, but no worker token
         return CheckAnswer(found=True, now=now, token_problem=_problem(document))
     if response.status_code != 200 or not isinstance(document, dict):
         return CheckAnswer(found=False, now=now)
