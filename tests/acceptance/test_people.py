@@ -166,14 +166,22 @@ async def test_a_key_never_does_more_than_who_made_it(platform: Platform, admin:
         space = await boss.make("/api/spaces", name="s", policy={"when_offline": "queue"})
         reader = (await boss.make("/api/keys", name="r", scopes=["requests:read"]))["secret"]
         clerks = (await clerk.make("/api/keys", name="c"))["secret"]
+        changer = (await boss.make("/api/keys", name="w", scopes=["spaces:write"]))["secret"]
+        watcher = (await boss.make("/api/keys", name="l", scopes=["workers:read"]))["secret"]
+    place = f"/api/spaces/{space['space_id']}"
+    async with api(platform.gateway_url, changer) as only_changes:
+        changed = await only_changes.http.patch(place, json={"description": "d"})
+        assert changed.status_code == 200, changed.text
+        assert refusal(await only_changes.http.get("/api/requests"))[1] == "forbidden"
+    async with api(platform.gateway_url, watcher) as only_watches:
+        assert (await only_watches.http.get(place + "/connections")).status_code == 200
     async with api(platform.gateway_url, reader) as only_reads:
-        assert (await only_reads.http.get("/api/requests")).status_code == 200
+        mine = {"space": space["space_id"]}
+        assert (await only_reads.http.get("/api/requests", params=mine)).status_code == 200
         assert refusal(await only_reads.try_submit(space["space_id"], prompt="x"))[1] == "forbidden"
     async with api(platform.gateway_url, clerks) as clerks_key:
         await clerks_key.submit(space["space_id"])
-        change = await clerks_key.http.patch(
-            f"/api/spaces/{space['space_id']}", json={"enabled": False}
-        )
+        change = await clerks_key.http.patch(place, json={"enabled": False})
         assert refusal(change)[1] == "forbidden"
 
 

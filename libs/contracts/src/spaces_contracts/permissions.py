@@ -104,8 +104,10 @@ RULES: tuple[Rule, ...] = (
     Rule("read requests and results", Whose.TENANT, (P.REQUESTS_READ,), http=(
         "get_request", "list_requests", "stream_request_events", "download_file", "get_websocket_status",
     ), frames=("subscribe", "unsubscribe"), commands=("GetRequests", "ListRequests")),
-    Rule("find a space", Whose.TENANT, (P.SPACES_READ, P.REQUESTS_WRITE, P.WORKERS_SERVE), http=("get_space",),
-         commands=("GetSpace",)),
+    # Whoever may do anything in a space names it first.
+    Rule("find a space", Whose.TENANT, (
+        P.SPACES_READ, P.SPACES_WRITE, P.REQUESTS_READ, P.REQUESTS_WRITE, P.WORKERS_READ, P.WORKERS_SERVE,
+    ), http=("get_space",), commands=("GetSpace",)),
     Rule("look at spaces and their queues", Whose.TENANT, (P.SPACES_READ,), http=("list_spaces", "get_queue"),
          commands=("ListSpaces", "GetQueues")),
     Rule("make, change and remove spaces", Whose.TENANT, (P.SPACES_WRITE,), http=(

@@ -82,7 +82,7 @@ def server_of(settings: GatewaySettings, app: App) -> HttpServer:
         host=settings.host,
         port=settings.port,
         drain_s=max(1, int(settings.drain_s / 2)),
-        proxy_headers=False,  # nothing here depends on the client's address or scheme
+        proxy_headers=False,  # http/proxies.py reads them, and only from proxies that are trusted
         http=OneWriteProtocol,
         ws=SpacesWebSocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
