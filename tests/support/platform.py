@@ -189,6 +189,7 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
         platform = Platform(processes, folder)
         try:
             yield platform
+            _require_rights(StateDir(folder).logs)
         finally:
             platform.close()
     except StartError as error:
@@ -196,3 +197,10 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
     finally:
         processes.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_rights(logs: Path) -> None:
+    """Whatever a test did with the platform: no service may have been refused anything by the broker."""
+    for path in sorted(logs.iterdir()):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            assert "bus_refused" not in line, f"{path.name}: {line}"

@@ -36,6 +36,7 @@ from spaces_contracts.requests import (
     Job,
     ResultAck,
 )
+from spaces_contracts.streams import event_key, event_keys
 from spaces_contracts.worker_socket import (
     Cancel,
     ChunkAck,
@@ -100,11 +101,13 @@ class NatsLink:
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue()
         self._stored: dict[Key, StoredChunks] = {}
         self._unflushed: dict[str, Line] = {}  # by ref
+        self._keys = ""  # what those of our events begin with
 
     async def open(self, introduction: Introduction) -> None:
         """Connects and attaches each space. Raises LinkDown or Leave."""
         await self.close()
         self._inbox = asyncio.Queue()
+        self._keys = event_keys(introduction.secret)
         for ref in introduction.spaces:
             known = ref if is_id(ref) else None
             if known is None and self._resolve is not None:
@@ -360,7 +363,7 @@ class NatsLink:
                 event.address(),
                 event.encode(),
                 reply_to=f"{down}.stored.{line.secret}.{rid}.{attempt}.{item.n}.{event.count}",
-                headers={"Nats-Msg-Id": f"{rid}:{attempt}:{item.n}:{event.count}"},
+                headers={"Nats-Msg-Id": event_key(self._keys, rid, attempt, item.n, event.count)},
             )
         elif isinstance(item, Progress):
             told = progress_event(line, item)
