@@ -125,7 +125,10 @@ def heard_on(entry: Entry, party: Party) -> str:
 
 
 def _answers(entry: Entry) -> list[str]:
-    """Where a command is answered, when who asked is in the same account."""
+    """Where a command is answered, when who asked is in the same account.
+
+    By address, not by the broker's allow_responses: for that it would have to remember each question.
+    """
     if not issubclass(entry.message, Command) or entry.senders == {Party.DIRECT_WORKER}:
         return []
     return [f"_INBOX.*.*.{answers_under(entry.message.subject.pattern)}.>"]
