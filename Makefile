@@ -10,7 +10,7 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations tests/model \
-         $(sort $(wildcard tests/integration/[a-z]*)) tests/bench tests/faults tests/acceptance
+         $(sort $(wildcard tests/integration/[a-z]*)) tests/bench tests/faults tests/security tests/acceptance
 SEED ?= 1
 FAULTS ?= 1000
 CUTS ?= 50

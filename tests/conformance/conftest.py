@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from spaces_chassis.bus import Bus
 from spaces_chassis.settings import BusSettings
 from spaces_chassis.testing import MemoryBroker, MemoryBus
+from tests.support.observed_nats import OBSERVER
 
 MakeBus = Callable[[], Bus]
 
@@ -28,8 +29,8 @@ async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
         server = request.getfixturevalue("nats_server")
         settings = BusSettings(
             nats_url=server.url,
-            nats_user="scheduler",
-            nats_password=SecretStr(server.password("scheduler")),
+            nats_user=OBSERVER,
+            nats_password=SecretStr(server.password(OBSERVER)),
         )
         made.append(Bus.from_settings(settings, name=f"conformance-{next(names)}"))
         return made[-1]

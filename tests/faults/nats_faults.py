@@ -15,6 +15,7 @@ from spaces_stack.ports import LOOPBACK
 from spaces_stack.state_dir import StateDir
 from tests.faults.kinds import Kind
 from tests.faults.rig import Rig
+from tests.support.observed_nats import OBSERVER
 
 _COPIES_HOLD_S = (2.0, 4.0)
 _LATEST_S = 1.5
@@ -81,7 +82,7 @@ async def _copies(rig: Rig, dice: random.Random) -> None:
 
 async def _as_service(rig: Rig) -> Client:
     port = rig.platform.processes.ports[1]
-    password = StateDir(rig.platform.folder).secrets.get("nats-gateway")
+    password = StateDir(rig.platform.folder).secrets.get(f"nats-{OBSERVER}")
     return await nats.connect(
-        f"nats://{LOOPBACK}:{port}", user="gateway", password=password, name="fault copies"
+        f"nats://{LOOPBACK}:{port}", user=OBSERVER, password=password, name="fault copies"
     )

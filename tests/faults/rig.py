@@ -19,6 +19,7 @@ from tests.faults.dials import Dials, no_compiler
 from tests.faults.history import Inflicted
 from tests.faults.network_namespace import NetworkNamespace, no_namespaces
 from tests.faults.tcp_proxy import Proxy, ProxyThread
+from tests.support.observed_nats import observed_nats
 from tests.support.platform import Platform, running_platform
 
 SERVICES = ("gateway", "registry", "scheduler")
@@ -88,6 +89,7 @@ def running_rig(*, disks: bool = True) -> Iterator[Rig]:
                 postgres_settings=_SETTINGS,
                 environ_of=build.environ_of,
                 before_start=lambda processes, folder: build.prepare(processes, folder, proxies),
+                nats=observed_nats,
             )
         )
         namespace = _namespace(build.missing)

@@ -30,6 +30,7 @@ from spaces_contracts.requests import (
 )
 from spaces_registry.user_jwt import Signer, answer_claims, read_request, worker_claims
 from tests.support.fake_gateway import space_id
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats
 from tests.support.visits import BaseVisit
 
@@ -45,7 +46,7 @@ class DirectVisit(BaseVisit):
         self._attach = command
         self._delivery = delivery
         self.sid = space_id(command.ref)
-        self._route = f"wk.{self.sid}.{command.connection_id}.d"
+        self.route = f"wk.{self.sid}.{command.connection_id}.d"
         self._acks: dict[str, str] = {}
 
     async def admit(self, **more: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class DirectVisit(BaseVisit):
         facts = {"remaining_ms": 60_000, "queue_size": 3} | more
         await self._bus.publish(
             Job(
-                route=self._route,
+                route=self.route,
                 space_id=self.sid,
                 connection_id=self._attach.connection_id,
                 request_id=request_id,
@@ -135,13 +136,13 @@ class DirectVisit(BaseVisit):
     async def cancel(self, request_id: str, attempt: int = 1, **more: Any) -> None:
         reason = Problem(code=Code(more["code"])) if "code" in more else None
         await self._bus.publish(
-            CancelJob(route=self._route, request_id=request_id, attempt=attempt, reason=reason)
+            CancelJob(route=self.route, request_id=request_id, attempt=attempt, reason=reason)
         )
 
     async def kick(self, code: Code, message: str) -> None:
         """Ends the connection."""
         problem = Problem(code=code, message=message)
-        await self._bus.publish(KickConnection(route=self._route, problem=problem))
+        await self._bus.publish(KickConnection(route=self.route, problem=problem))
 
 
 class FakeBroker:
@@ -151,7 +152,7 @@ class FakeBroker:
         self.url = server.url
         self._server = server
         self._signer = Signer(server.issuer_seed())
-        self._core = self._bus("scheduler")
+        self.core = self._bus(OBSERVER)
         self._callout = self._bus("registry-callout")
         self.visits: list[DirectVisit] = []
         self._new: asyncio.Queue[DirectVisit] = asyncio.Queue()
@@ -166,13 +167,13 @@ class FakeBroker:
         self._callout.add_routes([listen("$SYS.REQ.USER.AUTH", self._asked, name="callout")])
         attach = Route("EdgeAttach", "edge.*.attach", self._attach, template=EdgeAttach.subject)
         routes = [attach, listen("wk.*.*.u.>", self._up, name="up")]
-        self._core.add_routes([*routes, listen("evt.>", self._event, name="evt")])
+        self.core.add_routes([*routes, listen("evt.>", self._event, name="evt")])
         await self._callout.start()
-        await self._core.start()
-        await self._core.ensure_event_stream()
+        await self.core.start()
+        await self.core.ensure_event_stream()
 
     async def stop(self) -> None:
-        await self._core.stop()
+        await self.core.stop()
         await self._callout.stop()
 
     async def visit(self) -> DirectVisit:
@@ -188,7 +189,7 @@ class FakeBroker:
     def _asked(self, delivery: Delivery) -> None:
         asked = read_request(delivery.body.decode())
         connection_id, _, ref = asked.user.partition(":")
-        now_s = self._core.unix_ms() // 1000
+        now_s = self.core.unix_ms() // 1000
         if ref == "forbidden":
             claims = answer_claims(asked, now_s, error="token_scope")
         else:
@@ -199,7 +200,7 @@ class FakeBroker:
 
     def _attach(self, delivery: Delivery) -> None:
         command = EdgeAttach.decode(delivery.body, delivery.subject)
-        visit = DirectVisit(self._core, command, delivery)
+        visit = DirectVisit(self.core, command, delivery)
         self._by_connection[command.connection_id] = visit
         self.visits.append(visit)
         self._new.put_nowait(visit)

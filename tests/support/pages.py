@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 
 from spaces_chassis.settings import Settings
+from spaces_contracts.nats_permissions import permissions_conf
 from spaces_gateway.settings import GatewaySettings
 from spaces_registry.settings import RegistrySettings
 from spaces_scheduler.settings import SchedulerSettings
 from tests.support.schema_pages import schema_pages
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+NATS_PERMISSIONS = ROOT / "deploy" / "nats" / "permissions.conf"
 SERVICES: tuple[type[Settings], ...] = (GatewaySettings, RegistrySettings, SchedulerSettings)
 SETTINGS_INTRO = """<!-- made by `make generate` from the services' settings.py; do not edit -->
 
@@ -28,11 +31,16 @@ def main() -> int:
     """Writes the pages, or tells which ones are stale (exit code 1)."""
     if sys.argv[1:] == ["write"]:
         write_pages(DOCS)
+        NATS_PERMISSIONS.write_text(permissions_conf(), encoding="utf-8")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         write_pages(Path(folder))
         made = [page for page in sorted(Path(folder).rglob("*")) if page.is_file()]
         stale = [page.name for page in made if differs(page, DOCS / page.relative_to(folder))]
+        permissions = Path(folder) / NATS_PERMISSIONS.name
+        permissions.write_text(permissions_conf(), encoding="utf-8")
+        if differs(permissions, NATS_PERMISSIONS):
+            stale.append(permissions.name)
     if stale:
         print(f"stale: {', '.join(stale)}; run make generate", file=sys.stderr)
     return 1 if stale else 0

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx2
 
 from spaces_stack.child import StartError
+from spaces_stack.nats_server import NatsServer
 from spaces_stack.platform import Options
 from spaces_stack.platform import Platform as Processes
 from spaces_stack.secret_files import write_secret
@@ -159,11 +160,12 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
     postgres_settings: Mapping[str, str] = {"fsync": "off"},
     environ_of: Mapping[str, Mapping[str, str]] | None = None,
     before_start: Callable[[Processes, Path], None] | None = None,
+    nats: Callable[..., NatsServer] = NatsServer,
 ) -> Iterator[Platform]:
     """A platform with databases of its own; everything it wrote is removed at the end.
 
     `environ_of` are variables for single programs by name; `before_start` is told the ports and the folder
-    before anything runs in it.
+    before anything runs in it; `nats` makes the broker, such as observed_nats.
     """
     folder = Path(tempfile.mkdtemp(prefix="spaces-test-", dir="/var/tmp"))
     folder.chmod(0o711)
@@ -177,6 +179,7 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
             postgres_settings=postgres_settings,
             environ=environ or {},
             environ_of=environ_of or {},
+            nats=nats,
         )
     )
     try:
@@ -186,6 +189,7 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
         platform = Platform(processes, folder)
         try:
             yield platform
+            _require_rights(StateDir(folder).logs)
         finally:
             platform.close()
     except StartError as error:
@@ -193,3 +197,10 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
     finally:
         processes.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_rights(logs: Path) -> None:
+    """Whatever a test did with the platform: no service may have been refused anything by the broker."""
+    for path in sorted(logs.iterdir()):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            assert "bus_refused" not in line, f"{path.name}: {line}"

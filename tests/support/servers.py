@@ -24,16 +24,17 @@ from spaces_stack.ports import free_ports
 from spaces_stack.postgres_server import PostgresServer
 from spaces_stack.secret_files import SecretFiles
 from spaces_stack.supervisor import Supervisor
+from tests.support.observed_nats import observed_nats
 
 TEMPLATE = "template_spaces"
 
 
 @contextmanager
 def running_nats() -> Iterator["RunningNats"]:
-    """A nats-server with the product's configuration."""
+    """A nats-server with the product's configuration, and the user `observer`."""
     with tempfile.TemporaryDirectory(prefix="spaces-test-") as folder:
         port, monitor = free_ports(2)
-        server = NatsServer(
+        server = observed_nats(
             port, monitor, Path(folder) / "store", SecretFiles(Path(folder) / "secrets")
         )
         supervisor = Supervisor(Path(folder), restart=False)
@@ -57,7 +58,7 @@ class RunningNats:
         return self.server.url
 
     def password(self, user: str) -> str:
-        """Users: gateway, registry, scheduler, registry-sys, registry-callout."""
+        """Users: those of the product, and observer, who may do everything in CORE."""
         return self.server.password(user)
 
     def issuer_seed(self) -> str:

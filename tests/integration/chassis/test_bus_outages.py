@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
-from spaces_chassis.bus import Bus, nats_transport, on, serve
-from spaces_chassis.errors import BusUnavailable
+from spaces_chassis.bus import Bus, listen, nats_transport, on, serve
+from spaces_chassis.errors import BusTimeout, BusUnavailable
 from spaces_chassis.lifecycle import run
 from spaces_chassis.metrics import Metrics
 from spaces_chassis.settings import BusSettings
@@ -246,6 +247,55 @@ async def test_a_subject_that_may_not_be_listened_to_is_refused_at_run_time(
     await bus.subscribe(on(Greeted, lambda _m, _d: None), "allowed.ann")
     assert bus.connected
     await bus.stop()
+
+
+async def test_what_may_not_be_published_is_an_error_in_the_log_and_counted(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(LIMITED.replace('publish: ">"', 'publish: ["allowed.>"]'))
+    metrics = Metrics("test")
+    settings = BusSettings(
+        nats_url=server.url, nats_user="limited", nats_password=SecretStr("secret-1")
+    )
+    bus = Bus.from_settings(settings, name="test", metrics=metrics)
+    await bus.start()
+    with capture_logs() as logs:
+        for _ in range(2):
+            await bus.publish(Greeted(who="ann", number=1))
+            await bus.flush()
+        await bus.publish_to("allowed.ann", Greeted(who="ann", number=2))
+        await bus.flush()
+
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert (line["event"], line["what"]) == ("bus_refused", 'publish to "hb.gw.ann"')
+    page = metrics.render()[0]
+    assert b'spaces_bus_refused_total{operation="publish"} 2.0' in page
+    assert b'spaces_bus_refused_total{operation="subscribe"} 0.0' in page
+    assert bus.connected
+    await bus.stop()
+
+
+async def test_answers_come_to_an_address_that_names_the_user_and_what_was_asked(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(LIMITED)
+    bus = bus_at(server.url, "limited", "secret-1")
+    asked: Signal[str | None] = Signal()
+    await bus.start()
+    other = bus_at(server.url, "limited", "secret-1")
+    await other.start()
+    await other.subscribe(listen("allowed.>", lambda delivery: asked.send(delivery.reply_to)))
+    with pytest.raises(BusTimeout):
+        await bus.request_bytes("allowed.one.two", b"{}", timeout_s=0.2)
+    inbox = bus.inbox(lambda _token, _body, _nobody: None, "named")
+    with pytest.raises(ValueError, match="named"):
+        bus.inbox(lambda _token, _body, _nobody: None, "named")
+
+    address = (await asked.next() or "").split(".")
+    assert (address[:2], address[3:5]) == (["_INBOX", "limited"], ["allowed", "one"])
+    assert inbox.address("x").split(".")[3:] == ["named", "x"]
+    await bus.stop()
+    await other.stop()
 
 
 async def test_a_process_ends_when_its_bus_closes_for_good(make_server: MakeServer) -> None:

@@ -23,6 +23,7 @@ from spaces_stack.ports import free_ports
 from tests.integration.gateway.backends import Backends
 from tests.support.eventually import eventually
 from tests.support.keys import bearer
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats
 
 USER = bearer("user")
@@ -110,7 +111,7 @@ async def process(nats_server: RunningNats, tmp_path: Path) -> AsyncIterator[Pro
         "SPACES_LOG_FORMAT": "json",
         "SPACES_LOG_LEVEL": "DEBUG",
     }
-    backends = Backends(Bus.from_settings(bus_settings(nats_server, "scheduler"), name="double"))
+    backends = Backends(Bus.from_settings(bus_settings(nats_server, OBSERVER), name="double"))
     await backends.start()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

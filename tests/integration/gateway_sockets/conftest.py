@@ -30,6 +30,7 @@ from spaces_gateway.submission import Submission
 from spaces_gateway.waiters import Waiters
 from tests.integration.gateway_sockets.platform_double import PlatformDouble
 from tests.integration.gateway_sockets.socket_peer import Peer
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats
 
 
@@ -63,7 +64,7 @@ MakeGateway = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def platform(nats_server: RunningNats) -> AsyncIterator[PlatformDouble]:
-    bus = Bus.from_settings(bus_settings(nats_server, "scheduler"), name="platform-double")
+    bus = Bus.from_settings(bus_settings(nats_server, OBSERVER), name="platform-double")
     double = PlatformDouble(bus)
     await double.start()
     yield double

@@ -29,6 +29,7 @@ from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import (
+    JOB_ANSWERS,
     CancelRequest,
     EventKind,
     GetQueues,
@@ -320,8 +321,16 @@ class PlatformDouble:
         await self.bus.publish(AccessChanged(what="principal", changed_id=principal_id))
 
     async def ask(self, subject: str, body: bytes) -> bytes:
-        """A request with an explicit subject; the raw answer."""
-        return (await self.bus.request_bytes(subject, body)).body
+        """A message for a connection, as the scheduler sends it; the raw answer."""
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+        inbox = self.bus.inbox(
+            lambda _token, answer, _nobody: answers.put_nowait(answer), JOB_ANSWERS
+        )
+        try:
+            self.bus.publish_bytes(subject, body, reply_to=inbox.address("one"))
+            return await asyncio.wait_for(answers.get(), 5)
+        finally:
+            inbox.close()
 
     async def finish(
         self, request_id: str, *, tell: bool = True, **fields: object

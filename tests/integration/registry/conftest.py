@@ -35,6 +35,7 @@ from spaces_contracts.spaces import CreateSpace, Space, SpacePolicy
 from spaces_registry.app import Registry
 from spaces_registry.settings import RegistrySettings
 from tests.integration.registry.direct_worker import Direct, closed, connect
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats, RunningPostgres
 
 M = TypeVar("M", bound=Message)
@@ -94,12 +95,12 @@ async def tables(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 
 @pytest.fixture
 async def bus(nats_server: RunningNats) -> AsyncIterator[Bus]:
-    """The bus as a gateway sees it."""
+    """The bus of whoever may do everything."""
     bus = Bus.from_settings(
         BusSettings(
             nats_url=nats_server.url,
-            nats_user="gateway",
-            nats_password=SecretStr(nats_server.password("gateway")),
+            nats_user=OBSERVER,
+            nats_password=SecretStr(nats_server.password(OBSERVER)),
         ),
         name="test",
     )

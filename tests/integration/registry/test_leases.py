@@ -53,7 +53,7 @@ async def attached_directly(world: World) -> WorkerBeat:
         instance_secret_sha256=sha256_of("secret"),
         agent=AgentInfo(version="1"),
     )
-    (verdict,) = (await world.bus.request(command)).verdicts
+    (verdict,) = (await world.registry.attaching.attach_edge(command)).verdicts
     assert verdict.problem is None
     return WorkerBeat(space_id=space.space_id, connection_id=command.connection_id)
 

@@ -17,6 +17,7 @@ from spaces_scheduler.app import Scheduler
 from spaces_scheduler.plans import ROW_BY_ROW
 from spaces_scheduler.settings import SchedulerSettings
 from tests.integration.scheduler.world import Lanes, World
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats, RunningPostgres
 
 _EMPTY = """
@@ -105,12 +106,12 @@ async def scheduler(settings: SchedulerSettings) -> AsyncIterator[Scheduler]:
 
 @pytest.fixture
 async def bus(nats_server: RunningNats) -> AsyncIterator[Bus]:
-    """The bus as a gateway sees it."""
+    """The bus of whoever may do everything."""
     bus = Bus.from_settings(
         BusSettings(
             nats_url=nats_server.url,
-            nats_user="gateway",
-            nats_password=SecretStr(nats_server.password("gateway")),
+            nats_user=OBSERVER,
+            nats_password=SecretStr(nats_server.password(OBSERVER)),
         ),
         name="test",
     )

@@ -19,6 +19,7 @@ from nats.js.errors import NotFoundError
 
 from spaces_contracts.identifiers import new_id
 from tests.support.eventually import eventually
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats
 
 SPACE, CONNECTION, REQUEST = new_id(), new_id(), new_id()
@@ -98,7 +99,7 @@ async def worker(nats_server: RunningNats, callout: None) -> AsyncIterator[Clien
 
 @pytest.fixture
 async def service(nats_server: RunningNats) -> AsyncIterator[Client]:
-    client = await connect(nats_server, "scheduler")
+    client = await connect(nats_server, OBSERVER)
     yield client
     await client.close()
 

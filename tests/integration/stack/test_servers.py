@@ -3,6 +3,7 @@
 import asyncpg
 import nats
 
+from tests.support.observed_nats import OBSERVER
 from tests.support.servers import RunningNats, running_cluster, running_nats
 
 
@@ -27,7 +28,7 @@ async def test_accepted_means_committed(scheduler_database_url: str) -> None:
 
 async def test_services_reach_each_other_and_the_stream(nats_server: RunningNats) -> None:
     gateway = await nats.connect(
-        nats_server.url, user="gateway", password=nats_server.password("gateway")
+        nats_server.url, user=OBSERVER, password=nats_server.password(OBSERVER)
     )
     await gateway.jetstream().add_stream(name="TEST", subjects=["test.>"])
     stored = await gateway.jetstream().publish("test.one", b"1")
@@ -50,11 +51,11 @@ async def test_a_killed_postgres_comes_back_on_its_port_with_what_was_committed(
 
 async def test_a_killed_nats_comes_back_on_its_port_with_its_stream() -> None:
     with running_nats() as server:
-        client = await nats.connect(server.url, user="gateway", password=server.password("gateway"))
+        client = await nats.connect(server.url, user=OBSERVER, password=server.password(OBSERVER))
         await client.jetstream().add_stream(name="KEPT", subjects=["kept.>"])
         await client.close()
         server.kill()
         server.revive()
-        client = await nats.connect(server.url, user="gateway", password=server.password("gateway"))
+        client = await nats.connect(server.url, user=OBSERVER, password=server.password(OBSERVER))
         assert (await client.jetstream().stream_info("KEPT")).config.subjects == ["kept.>"]
         await client.close()

@@ -33,6 +33,19 @@ from tests.unit.gateway_sockets.session_driver import (
 )
 
 
+def test_the_key_of_a_chunk_is_its_agents_own() -> None:
+    """Else a worker of another space could have it dropped as a repeat."""
+    keys: list[str] = []
+    for secret in ("one", "another", "one"):
+        session = WorkerSession(GATEWAY, 0.0)
+        session.frame(register(resume={"secret": secret}), 0.0)
+        session.attached(granted(session))
+        (connection_id,) = session.connections
+        session.deliver(connection_id, job(connection_id))
+        keys.append(only(session.frame(chunk(1, "a"), 0.0), Store).dedupe)
+    assert keys[0] == keys[2] != keys[1]
+
+
 def test_chunks_are_stored_and_acknowledged_cumulatively() -> None:
     session, _ = working()
     first = only(session.frame(chunk(1, "a", "b"), 0.0), Store)

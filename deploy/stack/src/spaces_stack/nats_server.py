@@ -26,6 +26,8 @@ class NatsServer:
     monitor_port: int
     store_dir: Path
     secrets: SecretFiles
+    config: Path = CONFIG
+    users: tuple[str, ...] = USERS
 
     @property
     def url(self) -> str:
@@ -33,7 +35,7 @@ class NatsServer:
         return f"nats://{LOOPBACK}:{self.port}"
 
     def password(self, user: str) -> str:
-        """The password of one of USERS."""
+        """The password of one of its users."""
         return self.secrets.get(f"nats-{user}")
 
     def password_path(self, user: str) -> Path:
@@ -51,7 +53,7 @@ class NatsServer:
         self.store_dir.mkdir(parents=True, exist_ok=True)
         return Program(
             name="nats",
-            argv=(find_nats_server(), "-c", str(CONFIG)),
+            argv=(find_nats_server(), "-c", str(self.config)),
             environ=os.environ | self.environ(),
             ready=lambda pid: listens(pid, self.port) and self.healthy(),
             stop_within_s=10,
@@ -69,7 +71,7 @@ class NatsServer:
             "SPACES_NATS_CALLOUT_ISSUER": self.issuer_public_key(),
         } | {
             f"SPACES_NATS_PASSWORD_{user.upper().replace('-', '_')}": self.password(user)
-            for user in USERS
+            for user in self.users
         }
 
     def issuer_public_key(self) -> str:

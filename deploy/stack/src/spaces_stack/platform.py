@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ class Options:
     postgres_url: str | None = None
     nats_url: str | None = None
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
+    nats: Callable[..., NatsServer] = NatsServer  # with the product's configuration, or another
     environ: Mapping[str, str] = field(default_factory=dict)  # more variables for every service
     # More variables for single programs, by name: gateway, scheduler-2, postgres, nats …
     environ_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -138,7 +139,9 @@ class Platform:
             )
             programs.append(self._with_environ(postgres.program()))
         if self._options.nats_url is None:
-            nats = NatsServer(self._nats_port, self._monitor_port, self._state.nats_store, secrets)
+            nats = self._options.nats(
+                self._nats_port, self._monitor_port, self._state.nats_store, secrets
+            )
             programs.append(self._with_environ(nats.program()))
         self.supervisor.start(programs)
         passwords = {role: secrets.get(role) for role in (MIGRATOR, *SERVICE_ROLES)}

@@ -1,6 +1,10 @@
-"""Every message on one screen: who sends it, who hears it, and what its loss means."""
+"""Every message on one screen: who sends it, who hears it, and what its loss means.
+
+The broker's users get their rights from this table: see nats_permissions.py.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from spaces_contracts import access, audit, connections, requests, spaces, users
 from spaces_contracts.message import Message
@@ -11,14 +15,38 @@ EVENT = "kept 15 minutes in the stream EVT"
 AGAIN = "sent again until acknowledged"
 
 
+class Party(StrEnum):
+    """Who speaks on the bus."""
+
+    GATEWAY = "gateway"
+    REGISTRY = "registry"
+    SCHEDULER = "scheduler"
+    DIRECT_WORKER = "direct worker"
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One message and its way."""
+    """One message and its way. Parties are named as in Party; `gateways` are all of them at once."""
 
     message: type[Message]
     sender: str
     receiver: str
     delivery: str = ASK
+
+    @property
+    def senders(self) -> frozenset[Party]:
+        """Who may publish it. Raises ValueError for a word that names no party."""
+        return _parties(self.sender)
+
+    @property
+    def receivers(self) -> frozenset[Party]:
+        """Who may listen to it. Raises ValueError for a word that names no party."""
+        return _parties(self.receiver)
+
+
+def _parties(words: str) -> frozenset[Party]:
+    every = {"gateways": Party.GATEWAY}
+    return frozenset(every.get(word) or Party(word) for word in words.split(", "))
 
 
 CATALOG: tuple[Entry, ...] = (
@@ -66,7 +94,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(connections.DrainConnection, "registry", "gateway, direct worker", HINT),
     Entry(connections.KickConnection, "registry", "gateway, direct worker", HINT),
     Entry(connections.WorkerBeat, "direct worker", "registry", "each second; the lease is 10 s"),
-    Entry(connections.WorkerBye, "gateway, direct worker", "registry", HINT),
+    Entry(connections.WorkerBye, "direct worker", "registry", HINT),
     # requests
     Entry(requests.Submit, "gateway", "scheduler"),
     Entry(requests.GetRequests, "gateway", "scheduler"),

@@ -341,6 +341,10 @@ class ResultAck(Message):
     verdict: ResultOutcome
 
 
+# Under which the scheduler wants answers to messages for a connection.
+JOB_ANSWERS = "jobs"
+
+
 class ConnectionGone(Reply):
     """A gateway's answer to a message for a connection that it does not hold."""
 

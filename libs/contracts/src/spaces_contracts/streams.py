@@ -1,5 +1,6 @@
 """The one JetStream stream: a replay buffer, never the only copy of anything promised."""
 
+import hashlib
 from dataclasses import dataclass
 
 
@@ -16,3 +17,16 @@ class EventStream:
 
 
 EVT = EventStream()
+
+
+def event_keys(agent_secret: str) -> str:
+    """What an agent's event keys begin with: on every link and connection the same, and nobody else's.
+
+    The stream knows a repeat by its key, whatever its subject: who could guess a key could have an event dropped.
+    """
+    return hashlib.sha256(f"events {agent_secret}".encode()).hexdigest()[:16]
+
+
+def event_key(keys: str, request_id: str, attempt: int, n: int, count: int) -> str:
+    """What a chunk frame that is stored again is known by."""
+    return f"{keys}:{request_id}:{attempt}:{n}:{count}"

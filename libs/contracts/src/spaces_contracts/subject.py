@@ -61,6 +61,14 @@ class Subject:
         return f"Subject({self.template!r})"
 
 
+def answers_under(subject: str) -> str:
+    """The part of an answer's address that says what was asked: the question's first two tokens.
+
+    So the broker can let each service answer only what it is asked itself.
+    """
+    return ".".join(subject.split(".", 2)[:2])
+
+
 def _checked(field: str, value: str) -> str:
     if not (_ROUTE if field == ROUTE else _TOKEN).fullmatch(value):
         raise SubjectError(f"{field}={value!r} cannot stand in a subject")

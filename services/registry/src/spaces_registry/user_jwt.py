@@ -12,12 +12,13 @@ from typing import Any
 
 import nkeys
 
+from spaces_contracts.nats_permissions import worker_rights
+
 ACCOUNT = "EDGE"
 # A session longer than this dials again, and its token is looked at again.
 LIFETIME_S = 24 * 3600
 _MAX_SUBSCRIPTIONS = 20
 _MAX_PAYLOAD_BYTES = 2_097_152
-_ANSWERS, _ANSWER_WITHIN_NS = 4, 30_000_000_000
 
 
 class ForgedRequest(ValueError):
@@ -78,6 +79,7 @@ def worker_claims(
     asked: UserRequest, space_id: str, connection_id: str, now_s: int
 ) -> dict[str, Any]:
     """What a direct worker may do: speak for one connection of one space, and hear what is for it."""
+    rights = worker_rights(space_id, connection_id)
     return {
         "sub": asked.user_key,
         "aud": ACCOUNT,
@@ -87,11 +89,8 @@ def worker_claims(
         "nats": {
             "type": "user",
             "version": 2,
-            "pub": {
-                "allow": [f"wk.{space_id}.{connection_id}.u.>", f"edge.{connection_id}.attach"]
-            },
-            "sub": {"allow": [f"wk.{space_id}.{connection_id}.d.>", f"_INBOX.{connection_id}.>"]},
-            "resp": {"max": _ANSWERS, "ttl": _ANSWER_WITHIN_NS},
+            "pub": {"allow": list(rights.publish)},
+            "sub": {"allow": list(rights.subscribe)},
             "subs": _MAX_SUBSCRIPTIONS,
             "payload": _MAX_PAYLOAD_BYTES,
             "data": -1,

@@ -11,7 +11,7 @@ from spaces_chassis.errors import BusUnavailable, ProblemError
 from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.message import Message
 from spaces_contracts.problems import Code, Problem
-from spaces_contracts.requests import CancelJob, ConnectionGone, Job
+from spaces_contracts.requests import JOB_ANSWERS, CancelJob, ConnectionGone, Job
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.truth_store import Stop
 
@@ -30,7 +30,7 @@ class JobSender:
         self._bus = bus
         self._clock = clock
         self._meters = meters
-        self._inbox = bus.inbox(self._answered)
+        self._inbox = bus.inbox(self._answered, JOB_ANSWERS)
         self._sent: dict[tuple[str, int], float] = {}
         self._suspected: dict[str, float] = {}
 

@@ -7,6 +7,7 @@ that of a WebSocket: a new connection that proves to be the same agent.
 import asyncio
 import contextlib
 import hashlib
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from spaces_contracts.requests import (
     Job,
     ResultAck,
 )
+from spaces_contracts.streams import event_key, event_keys
 from spaces_contracts.worker_socket import (
     Cancel,
     ChunkAck,
@@ -53,6 +55,8 @@ log = structlog.get_logger()
 
 OPEN_S = 15.0
 ATTACH_S = 5.0
+# What comes as an answer to what we said; the rest comes unasked.
+_ANSWERS = ("ack", "stored")
 
 # Resolves a space's name to its id before the first message, or raises Leave with the reason why it cannot be served.
 Resolve = Callable[[str], Awaitable[str | None]]
@@ -74,6 +78,8 @@ class Line:
     bus: Bus
     connection_id: str
     space_id: str = ""
+    # In the addresses for answers: another worker of the account could have answers to what it says sent to us.
+    secret: str = field(default_factory=lambda: secrets.token_hex(16))
     unbroken_at: float = field(default_factory=time.monotonic)
 
     def require_unbroken(self) -> None:
@@ -95,11 +101,13 @@ class NatsLink:
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue()
         self._stored: dict[Key, StoredChunks] = {}
         self._unflushed: dict[str, Line] = {}  # by ref
+        self._keys = ""  # what those of our events begin with
 
     async def open(self, introduction: Introduction) -> None:
         """Connects and attaches each space. Raises LinkDown or Leave."""
         await self.close()
         self._inbox = asyncio.Queue()
+        self._keys = event_keys(introduction.secret)
         for ref in introduction.spaces:
             known = ref if is_id(ref) else None
             if known is None and self._resolve is not None:
@@ -273,6 +281,11 @@ class NatsLink:
 
     def _hear(self, line: Line, delivery: Delivery) -> None:
         what, _, rest = delivery.subject.split(".d.", 1)[1].partition(".")
+        if what in _ANSWERS:
+            secret, _, rest = rest.partition(".")
+            if not secrets.compare_digest(secret, line.secret):
+                log.warning("answer_to_somebody_else", subject=delivery.subject)
+                return
         if what == "stored":
             self._hear_stored(rest, delivery)
         elif what == "job":
@@ -339,7 +352,9 @@ class NatsLink:
         down = f"wk.{line.space_id}.{line.connection_id}.d"
         if isinstance(item, Result):
             ended = result(line, item)
-            line.bus.publish_bytes(ended.address(), ended.encode(), reply_to=f"{down}.ack")
+            line.bus.publish_bytes(
+                ended.address(), ended.encode(), reply_to=f"{down}.ack.{line.secret}"
+            )
         elif isinstance(item, Chunks):
             self._stored.setdefault(item.key, StoredChunks(item.n))
             event = chunk_event(line, item)
@@ -347,8 +362,8 @@ class NatsLink:
             line.bus.publish_bytes(
                 event.address(),
                 event.encode(),
-                reply_to=f"{down}.stored.{rid}.{attempt}.{item.n}.{event.count}",
-                headers={"Nats-Msg-Id": f"{rid}:{attempt}:{item.n}:{event.count}"},
+                reply_to=f"{down}.stored.{line.secret}.{rid}.{attempt}.{item.n}.{event.count}",
+                headers={"Nats-Msg-Id": event_key(self._keys, rid, attempt, item.n, event.count)},
             )
         elif isinstance(item, Progress):
             told = progress_event(line, item)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from spaces_chassis.bus import events
 from spaces_chassis.bus.dispatch import Dispatcher
 from spaces_chassis.bus.inbox import Answers, Inbox, InboxCallback, ReplyBox
 from spaces_chassis.bus.meters import BusMeters
+from spaces_chassis.bus.refusals import Refusals
 from spaces_chassis.bus.replies import decode_reply
 from spaces_chassis.bus.routes import Route, headers_with_deadline
 from spaces_chassis.bus.sequences import Collector, one_by_one
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 # Above this a publisher waits for the socket: nobody else bounds what a slow server makes us keep.
 _UNSENT_LIMIT_BYTES = 4 * 1024 * 1024
 _BARRIER_S = 5.0
+_ONE_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 # What the stream stores is read back one by one.
 _STORED = tuple(subject.removesuffix(">") for subject in EVT.subjects)
 
@@ -62,7 +65,7 @@ class Bus:
         self._routes: list[Route] = []
         self._subscriptions: set[Subscription] = set()
         self._errors = Throttle(self._clock)
-        self._denied = ""
+        self._refusals = Refusals(self._clock, self._meters)
         self._late: set[asyncio.Task[Subscription]] = set()
         self._since: float | None = None
         self._stopping = False
@@ -76,11 +79,15 @@ class Bus:
         name: str,
         clock: Clock | None = None,
         metrics: Metrics | None = None,
-        inbox_prefix: str = "_INBOX",
+        inbox_prefix: str | None = None,
     ) -> "Bus":
-        """A bus over NATS. `name` is shown in the server's connection list."""
+        """A bus over NATS. `name` is shown in the server's connection list.
+
+        Answers come to `inbox_prefix`, else under `_INBOX.<user>`: no other user needs to hear them.
+        """
         from spaces_chassis.bus.nats_transport import NatsTransport  # the agent may run without it
 
+        inbox_prefix = inbox_prefix or _inbox_of(settings.nats_user)
         transport = NatsTransport(settings, name=name, inbox_prefix=inbox_prefix)
         return cls(transport, name=name, clock=clock, metrics=metrics, inbox_prefix=inbox_prefix)
 
@@ -157,8 +164,7 @@ class Bus:
 
     def _refuse_denied(self, subject: str) -> None:
         # The server's refusal comes before its answer to the barrier, as an error of the connection.
-        if f'"{subject.lower()}"' in self._denied:
-            self._denied = ""
+        if self._refusals.took(subject):
             raise PermissionError(f"this NATS user may not subscribe to {subject}")
 
     async def _subscribe(self, route: Route, subject: str) -> Subscription:
@@ -297,14 +303,16 @@ class Bus:
             )
             return await answer.packet
 
-    def inbox(self, callback: InboxCallback) -> Inbox:
+    def inbox(self, callback: InboxCallback, name: str | None = None) -> Inbox:
         """An address for answers to what is published with `reply_to=inbox.address(token)`.
+
+        The name, one token, is part of the address: permissions may speak of it.
 
         `callback(token, body, no_responders)` is called at once for each answer: with the token of the
         address it came to, and with no_responders=True and b"" when nobody listened. Read the body with
         `decode_reply`, or `stored_seq` for events. An answer may never come.
         """
-        return self._replies.inbox(callback)
+        return self._replies.inbox(callback, name)
 
     # --- the event stream ---------------------------------------------------------------------
 
@@ -380,8 +388,12 @@ class Bus:
         """Called by the transport for errors that belong to no call of ours."""
         self._meters.errors.inc()
         text = str(error) or type(error).__name__
-        if "permissions violation for subscription" in text.lower():
-            self._denied = text.lower()
+        if self._refusals.note(text):
+            return
         # A server that is down fails each attempt, and a flood drops each message: one line a second tells it.
         if self._errors.passes():
             log.warning("bus_error", error=text)
+
+
+def _inbox_of(user: str | None) -> str:
+    return f"_INBOX.{user}" if user and _ONE_TOKEN.fullmatch(user) else "_INBOX"

@@ -9,6 +9,7 @@ import structlog
 
 from spaces_chassis.bus.transport import STATUS_HEADER, Packet
 from spaces_chassis.errors import BusTimeout, NoResponders
+from spaces_contracts.subject import answers_under
 
 InboxCallback = Callable[[str, bytes, bool], None]
 log = structlog.get_logger(__name__)
@@ -54,7 +55,10 @@ class Inbox:
 
 
 class ReplyBox:
-    """Gives each expected answer a token under one static prefix, and finds its waiter again."""
+    """Gives each expected answer a token under one static prefix, and finds its waiter again.
+
+    The token begins with what was asked: the broker's permissions say who may answer that.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -85,7 +89,7 @@ class ReplyBox:
     def expect(self, subject: str, timeout_s: float) -> Iterator[Answer]:
         """One answer. Its future fails with BusTimeout, NoResponders or BusUnavailable."""
         loop = asyncio.get_running_loop()
-        token = str(next(self._numbers))
+        token = f"{answers_under(subject)}.{next(self._numbers)}"
         future: asyncio.Future[Packet] = loop.create_future()
 
         def receive(packet: Packet) -> None:
@@ -103,7 +107,7 @@ class ReplyBox:
     def expect_many(self, subject: str, timeout_s: float) -> Iterator[Answers]:
         """Several answers, complete with the first that has a status (which is kept too)."""
         loop = asyncio.get_running_loop()
-        token = str(next(self._numbers))
+        token = f"{answers_under(subject)}.{next(self._numbers)}"
         complete: asyncio.Future[None] = loop.create_future()
         answers = Answers(f"{self._prefix}.{token}", complete)
 
@@ -145,9 +149,11 @@ class ReplyBox:
             if future.done() and not future.cancelled():
                 future.exception()  # marks it as seen: the caller may have failed before it waited
 
-    def inbox(self, callback: InboxCallback) -> Inbox:
-        """A place for answers to fire-and-forget messages."""
-        box = f"i{next(self._numbers)}"
+    def inbox(self, callback: InboxCallback, name: str | None = None) -> Inbox:
+        """A place for answers to fire-and-forget messages. Raises ValueError for a name that is taken."""
+        box = name or f"i{next(self._numbers)}"
+        if box in self._inboxes:
+            raise ValueError(f"there is an inbox called {name!r} already")
         self._inboxes[box] = callback
         return Inbox(f"{self._prefix}.{box}", lambda: self._inboxes.pop(box, None) and None)
 

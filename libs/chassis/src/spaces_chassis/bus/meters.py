@@ -14,6 +14,11 @@ class BusMeters:
         self.errors = metrics.counter(
             "spaces_bus_errors_total", "Errors of the bus connection, dropped messages included"
         )
+        self.refused = metrics.counter(
+            "spaces_bus_refused_total",
+            "Publications and subscriptions that this process's NATS user has no right to",
+            ["operation"],
+        )
         self.request_seconds = metrics.histogram(
             "spaces_bus_request_seconds", "Time until a request was answered or failed"
         )

@@ -20,6 +20,7 @@ from spaces_contracts.frames import FrameError, GoAway, Ping, Pong
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import CancelJob, Job, ResultAck
+from spaces_contracts.streams import event_key, event_keys
 from spaces_contracts.worker_socket import (
     Accepted,
     Bye,
@@ -85,6 +86,7 @@ class WorkerSession:
         self._clean = False
         self._suspected = False
         self._token_sha256 = ""
+        self._event_keys = ""
         self._bad_frames = 0
         self._pings = 0
         self._early: list[FromWorker] = []
@@ -145,6 +147,7 @@ class WorkerSession:
             return self.bad_frame(_problem(Code.MALFORMED_FRAME, "`register` was sent already."))
         self.stage = Stage.ATTACHING
         self._token_sha256 = _sha256(frame.token)
+        self._event_keys = event_keys(frame.resume.secret)
         self.pending = {self._mint(): ref for ref in dict.fromkeys(frame.spaces)}
         command = Attach(
             gateway_id=self._gateway_id,
@@ -184,7 +187,7 @@ class WorkerSession:
         work.window.received(frame.n, count)
         subject = f"evt.{space_id}.{frame.request_id}"
         body = build.chunk_bytes(frame, space_id)
-        dedupe = f"{frame.request_id}:{frame.attempt}:{frame.n}:{count}"
+        dedupe = event_key(self._event_keys, frame.request_id, frame.attempt, frame.n, count)
         return [Store(subject, body, frame.request_id, frame.attempt, frame.n, dedupe)]
 
     def _result(self, frame: InferenceResult) -> Effects:
