@@ -18,7 +18,7 @@ DEATHS ?= 120
 SCHEDULES ?= 100000
 
 .PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
-        bench shapes soak profile mutants check fmt verify generate pins
+        bench shapes soak security profile mutants check fmt verify generate pins
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -86,6 +86,9 @@ shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,00
 
 soak: $(STAMP) ## steady load and the memory of every process: MINUTES=60 after a warm-up
 	$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),60)
+
+security: $(STAMP) ## every operation with every credential, hostile subjects, addresses and files, revocations, generated calls
+	$(BIN)/python -m tests.security $(CAMPAIGNS)
 
 profile: $(STAMP) ## flame graphs of gateway, scheduler and agent under load, in build/reports
 	$(BIN)/python -m tests.bench.profile

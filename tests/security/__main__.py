@@ -1,0 +1,81 @@
+"""Who tries everything that is not allowed: `python -m tests.security [campaign ...]`.
+
+Each campaign has a platform of its own. What they found is in build/reports/security.json; exit code 1 when anything
+was wrongly allowed or refused, or went wrong.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.security import matrix, nats_subjects, revocation, schema
+from tests.security.campaign import Campaign
+from tests.support.platform import running_platform
+
+REPORT = Path("build/reports/security.json")
+# Calls an operation and caller, on top of those that schemathesis derives from the document: 20,000 in all.
+SCHEMA_EXAMPLES = 60
+
+
+def _matrix() -> Campaign:
+    with running_platform() as platform:
+        return asyncio.run(matrix.run(platform.gateway_url, platform.admin_key))
+
+
+def _revocation() -> Campaign:
+    with running_platform() as platform:
+        return asyncio.run(revocation.run(platform))
+
+
+def _schema() -> Campaign:
+    with running_platform() as platform, tempfile.TemporaryDirectory() as folder:
+        campaign = schema.run(
+            platform.gateway_url, platform.admin_key, Path(folder), examples=SCHEMA_EXAMPLES
+        )
+        return asyncio.run(campaign)
+
+
+CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
+    "matrix": _matrix,
+    "nats_subjects": nats_subjects.run,
+    "revocation": _revocation,
+    "schema": _schema,
+}
+
+
+def main() -> int:
+    """All campaigns, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("campaigns", nargs="*", choices=[*CAMPAIGNS, []], default=[])
+    names = parser.parse_args().campaigns or list(CAMPAIGNS)
+    found: list[Campaign] = []
+    for name in names:
+        began = time.monotonic()
+        found.append(CAMPAIGNS[name]())
+        _show(found[-1], time.monotonic() - began)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps([asdict(one) for one in found], indent=1), encoding="utf-8")
+    return (
+        1 if any(one.wrongly_allowed or one.wrongly_refused or one.errors for one in found) else 0
+    )
+
+
+def _show(found: Campaign, seconds: float) -> None:
+    print(
+        f"{found.campaign}: {found.attempts} attempts in {seconds:.0f} s; "
+        f"{len(found.wrongly_allowed)} wrongly allowed, {len(found.wrongly_refused)} wrongly refused, "
+        f"{len(found.errors)} errors",
+        flush=True,
+    )
+    for what in (*found.wrongly_allowed, *found.wrongly_refused, *found.errors):
+        print(f"  {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
