@@ -139,6 +139,22 @@ END),
     CONSTRAINT principal_secret_sha256_check CHECK ((secret_sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
+CREATE TABLE registry.quota (
+    holder text NOT NULL,
+    holder_id text NOT NULL,
+    tenant_id text NOT NULL,
+    requests_per_minute integer,
+    concurrent integer,
+    queued integer,
+    stored_bytes bigint,
+    CONSTRAINT quota_check CHECK (((stored_bytes IS NULL) OR ((stored_bytes >= 0) AND (holder = 'tenant'::text)))),
+    CONSTRAINT quota_concurrent_check CHECK ((concurrent >= 0)),
+    CONSTRAINT quota_holder_check CHECK ((holder = ANY (ARRAY['tenant'::text, 'key'::text]))),
+    CONSTRAINT quota_holder_id_check CHECK ((holder_id ~ '^[0-9a-z]{20,32}$'::text)),
+    CONSTRAINT quota_queued_check CHECK ((queued >= 0)),
+    CONSTRAINT quota_requests_per_minute_check CHECK ((requests_per_minute >= 0))
+);
+
 CREATE TABLE registry.session (
     connection_id text NOT NULL,
     server_id text NOT NULL,
@@ -174,6 +190,13 @@ CREATE TABLE registry.spent_secret (
     spent_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE registry.stored_bytes (
+    tenant_id text NOT NULL,
+    day date NOT NULL,
+    size_bytes bigint NOT NULL,
+    CONSTRAINT stored_bytes_size_bytes_check CHECK ((size_bytes >= 0))
+);
+
 CREATE TABLE registry.tenant (
     tenant_id text NOT NULL,
     name text NOT NULL,
@@ -187,6 +210,18 @@ CREATE TABLE registry.ticket (
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT ticket_ticket_sha256_check CHECK ((ticket_sha256 ~ '^[0-9a-f]{64}$'::text))
 );
+
+CREATE TABLE registry.usage_window (
+    subject text NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    window_end timestamp with time zone NOT NULL,
+    used bigint NOT NULL,
+    cap bigint NOT NULL,
+    granted bigint NOT NULL,
+    CONSTRAINT usage_window_granted_check CHECK ((granted >= 0)),
+    CONSTRAINT usage_window_used_check CHECK ((used >= 0))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
 
 CREATE TABLE registry.worker_token_space (
     principal_id text NOT NULL,
@@ -229,6 +264,9 @@ ALTER TABLE ONLY registry.principal
 ALTER TABLE ONLY registry.principal
     ADD CONSTRAINT principal_secret_sha256_key UNIQUE (secret_sha256);
 
+ALTER TABLE ONLY registry.quota
+    ADD CONSTRAINT quota_pkey PRIMARY KEY (holder, holder_id);
+
 ALTER TABLE ONLY registry.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (connection_id);
 
@@ -241,6 +279,9 @@ ALTER TABLE ONLY registry.space
 ALTER TABLE ONLY registry.spent_secret
     ADD CONSTRAINT spent_secret_pkey PRIMARY KEY (secret_sha256);
 
+ALTER TABLE ONLY registry.stored_bytes
+    ADD CONSTRAINT stored_bytes_pkey PRIMARY KEY (tenant_id, day);
+
 ALTER TABLE ONLY registry.tenant
     ADD CONSTRAINT tenant_name_key UNIQUE (name);
 
@@ -249,6 +290,9 @@ ALTER TABLE ONLY registry.tenant
 
 ALTER TABLE ONLY registry.ticket
     ADD CONSTRAINT ticket_pkey PRIMARY KEY (ticket_sha256);
+
+ALTER TABLE ONLY registry.usage_window
+    ADD CONSTRAINT usage_window_pkey PRIMARY KEY (subject, window_start);
 
 ALTER TABLE ONLY registry.worker_token_space
     ADD CONSTRAINT worker_token_space_pkey PRIMARY KEY (principal_id, space_id);
@@ -283,6 +327,8 @@ CREATE INDEX principal_by_person ON registry.principal USING btree (user_id) WHE
 
 CREATE INDEX principal_by_tenant ON registry.principal USING btree (tenant_id, kind);
 
+CREATE INDEX quota_by_tenant ON registry.quota USING btree (tenant_id);
+
 CREATE INDEX space_by_name ON registry.space USING btree (name) WHERE (deleted_at IS NULL);
 
 CREATE UNIQUE INDEX space_name_in_tenant ON registry.space USING btree (tenant_id, name) WHERE (deleted_at IS NULL);
@@ -291,7 +337,11 @@ CREATE INDEX space_page ON registry.space USING btree (tenant_id, space_id) WHER
 
 CREATE INDEX spent_secret_by_age ON registry.spent_secret USING btree (spent_at);
 
+CREATE INDEX stored_bytes_by_day ON registry.stored_bytes USING btree (day);
+
 CREATE INDEX ticket_by_expiry ON registry.ticket USING btree (expires_at);
+
+CREATE INDEX usage_window_by_end ON registry.usage_window USING btree (window_end);
 
 CREATE INDEX worker_token_space_by_space ON registry.worker_token_space USING btree (space_id);
 
@@ -325,11 +375,17 @@ ALTER TABLE ONLY registry.principal
 ALTER TABLE ONLY registry.principal
     ADD CONSTRAINT principal_user_id_fkey FOREIGN KEY (user_id) REFERENCES registry.person(user_id);
 
+ALTER TABLE ONLY registry.quota
+    ADD CONSTRAINT quota_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES registry.tenant(tenant_id);
+
 ALTER TABLE ONLY registry.space
     ADD CONSTRAINT space_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES registry.tenant(tenant_id);
 
 ALTER TABLE ONLY registry.spent_secret
     ADD CONSTRAINT spent_secret_principal_id_fkey FOREIGN KEY (principal_id) REFERENCES registry.principal(principal_id);
+
+ALTER TABLE ONLY registry.stored_bytes
+    ADD CONSTRAINT stored_bytes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES registry.tenant(tenant_id);
 
 ALTER TABLE ONLY registry.ticket
     ADD CONSTRAINT ticket_principal_id_fkey FOREIGN KEY (principal_id) REFERENCES registry.principal(principal_id);
@@ -366,6 +422,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE registry.person TO spaces_registry;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE registry.principal TO spaces_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.quota TO spaces_registry;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.session TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE ON TABLE registry.signing_key TO spaces_registry;
@@ -374,8 +432,12 @@ GRANT SELECT,INSERT,UPDATE ON TABLE registry.space TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE ON TABLE registry.spent_secret TO spaces_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.stored_bytes TO spaces_registry;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE registry.tenant TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE ON TABLE registry.ticket TO spaces_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.usage_window TO spaces_registry;
 
 GRANT SELECT,INSERT ON TABLE registry.worker_token_space TO spaces_registry;

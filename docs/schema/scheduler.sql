@@ -1332,6 +1332,8 @@ CREATE INDEX connection_paused ON scheduler.connection USING btree (paused_until
 
 CREATE INDEX idempotency_expiry ON scheduler.idempotency USING btree (expires_at);
 
+CREATE INDEX lane_by_tenant ON scheduler.lane USING btree (tenant_id);
+
 CREATE INDEX lane_shut ON scheduler.lane USING btree (space_id) WHERE ((NOT enabled) OR (closed_at IS NOT NULL));
 
 CREATE INDEX request_cancel ON scheduler.request USING btree (cancel_requested_at) WHERE ((state = 'running'::text) AND (cancel_requested_at IS NOT NULL));

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.security import matrix, nats_subjects, revocation, schema
+from tests.security import flood, matrix, nats_subjects, revocation, schema
 from tests.security.campaign import Campaign
 from tests.support.platform import running_platform
 
@@ -26,6 +26,11 @@ SCHEMA_EXAMPLES = 60
 def _matrix() -> Campaign:
     with running_platform() as platform:
         return asyncio.run(matrix.run(platform.gateway_url, platform.admin_key))
+
+
+def _flood() -> Campaign:
+    with running_platform() as platform:
+        return flood.run(platform)
 
 
 def _revocation() -> Campaign:
@@ -42,6 +47,7 @@ def _schema() -> Campaign:
 
 
 CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
+    "flood": _flood,
     "matrix": _matrix,
     "nats_subjects": nats_subjects.run,
     "revocation": _revocation,

@@ -189,6 +189,8 @@ CALLS: dict[str, Make] = {
     "create_ticket": _plain("POST", "/api/ws-ticket"),
     "list_tenants": _plain("GET", "/api/tenants"),
     "create_tenant": _posted("/api/tenants", lambda world, _: {"name": world.fresh_name("made")}),
+    "get_quotas": _plain("GET", "/api/tenants/{tenant_id}/quotas"),
+    "set_quotas": _plain("PATCH", "/api/tenants/{tenant_id}/quotas", json={"queued": None}),
     "list_keys": _plain("GET", "/api/keys"),
     "create_key": _posted("/api/keys", lambda _, tenant: {
         "name": "made", "tenant_id": tenant.tenant_id}),

@@ -12,10 +12,13 @@ from typing import Any
 
 import uvloop
 
+from spaces_chassis.clock import SystemClock
 from spaces_chassis.http import Scope
 from spaces_chassis.lifecycle import run
 from spaces_chassis.logs import configure_logs
+from spaces_chassis.metrics import Metrics
 from spaces_gateway.app import server_of
+from spaces_gateway.http.bounds import HttpBounds, Watch
 from spaces_gateway.settings import GatewaySettings
 from spaces_gateway.sockets.wire import SpacesWebSocketProtocol, wire_of
 
@@ -63,7 +66,8 @@ def main() -> None:
     """Serves until SIGTERM."""
     settings = GatewaySettings.from_env()
     configure_logs(settings, "gateway")
-    sys.exit(uvloop.run(run([server_of(settings, echo)], drain_s=settings.drain_s)))
+    watch = Watch(HttpBounds(), SystemClock(), Metrics("gateway"))
+    sys.exit(uvloop.run(run([server_of(settings, echo, watch)], drain_s=settings.drain_s)))
 
 
 if __name__ == "__main__":

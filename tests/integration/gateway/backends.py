@@ -30,8 +30,22 @@ from spaces_contracts.access import (
 from spaces_contracts.connections import ConnectionList, ControlConnection, ListConnections
 from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.limits import Limits
 from spaces_contracts.message import Command, Done, Reply
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.quotas import (
+    Allowance,
+    Allowances,
+    CountOpenRequests,
+    ForgetStorage,
+    GetQuotas,
+    OpenRequests,
+    OpenRequestsReply,
+    QuotasReply,
+    SetQuotas,
+    TakeAllowance,
+    TakeStorage,
+)
 from spaces_contracts.requests import (
     CancelRequest,
     GetQueues,
@@ -88,6 +102,10 @@ class Backends:
         self.admin = self.add_principal("admin", PrincipalKind.ADMIN, tenant=False)
         self.user = self.add_principal("user", PrincipalKind.API_KEY)
         self.people = People(self)
+        # By tenant or key; what is not named has no limit.
+        self.limits: dict[str, Limits] = {}
+        self.used: dict[tuple[str, bool], int] = {}
+        self.open = 0
 
     def add_principal(
         self, name: str, kind: PrincipalKind, *, tenant: bool = True, tenant_id: str | None = None
@@ -163,6 +181,12 @@ class Backends:
         self.serve(RevokeCredential, self._revoke)
         self.serve(ListConnections, lambda _: ConnectionList())
         self.serve(ControlConnection, lambda _: Done())
+        self.serve(TakeAllowance, self._allowance)
+        self.serve(CountOpenRequests, self._open_requests)
+        self.serve(GetQuotas, lambda command: QuotasReply(tenant_id=command.tenant_id))
+        self.serve(SetQuotas, lambda command: QuotasReply(tenant_id=command.tenant_id))
+        self.serve(TakeStorage, lambda _: Done())
+        self.serve(ForgetStorage, lambda _: Done())
         self.people.serve()
         await self.bus.start()
 
@@ -187,6 +211,39 @@ class Backends:
         if principal is None:
             raise ProblemError.of(Code.UNAUTHENTICATED, "The key is not known.")
         return PrincipalReply(principal=principal)
+
+    def _allowance(self, command: TakeAllowance) -> Reply:
+        given = []
+        for ask in command.asks:
+            limits = self.limits.get(ask.holder_id, Limits())
+            allowance = Allowance(
+                holder=ask.holder, holder_id=ask.holder_id, ahead=ask.ahead, queued=limits.queued,
+                concurrent=limits.concurrent, limit=limits.requests_per_minute,
+            )  # fmt: skip
+            if allowance.limit is not None:
+                window = (ask.holder_id, ask.ahead)
+                used = self.used.get(window, 0)
+                granted = max(0, min(ask.amount, allowance.limit - used))
+                self.used[window] = used + granted
+                starts = 30.0 if ask.ahead else -30.0
+                counts = {"granted": granted, "used": used + granted}
+                times = {"starts_in_s": starts, "ends_in_s": starts + 60}
+                allowance = allowance.model_copy(update=counts | times)
+            given.append(allowance)
+        return Allowances(allowances=given)
+
+    def _open_requests(self, command: CountOpenRequests) -> Reply:
+        return OpenRequestsReply(
+            counts=[
+                OpenRequests(
+                    holder=ask.holder,
+                    holder_id=ask.holder_id,
+                    concurrent=self.open,
+                    queued=self.open,
+                )
+                for ask in command.asks
+            ]
+        )
 
     def _get_space(self, command: GetSpace) -> Reply:
         tenant = command.actor.tenant_id

@@ -21,6 +21,7 @@ from spaces_gateway.access import Access
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
 from spaces_gateway.http.one_write import OneWriteProtocol
+from spaces_gateway.quotas.quotas import Quotas
 from spaces_gateway.services import Services
 from spaces_gateway.settings import GatewaySettings
 from spaces_gateway.sockets.assembly import GatewaySockets
@@ -110,7 +111,7 @@ def assemble(nats_server: RunningNats, folder: Path, limits: SocketLimits | None
         ws_per_message_deflate=False,
     )
     services.bus.add_routes(sockets.routes())
-    parts: list[Part] = [services.bus, submission, server, *sockets.parts()]
+    parts: list[Part] = [services.bus, services.quotas, submission, server, *sockets.parts()]
     return Gateway(sockets, server, services, parts)
 
 
@@ -120,7 +121,8 @@ def services_of(settings: GatewaySettings) -> tuple[Services, Submission]:
     access = Access(bus, clock)
     links = FileLinks(b"k" * 32, clock)
     files = FileStore(MemoryStore(), settings.max_file_bytes)
-    submission = Submission(bus, access, files, links, clock)
+    quotas = Quotas(bus, metrics)
+    submission = Submission(bus, access, files, links, quotas, clock)
     services = Services(
         settings=settings,
         gateway_id=gateway_id,
@@ -131,6 +133,7 @@ def services_of(settings: GatewaySettings) -> tuple[Services, Submission]:
         access=access,
         files=files,
         links=links,
+        quotas=quotas,
         submission=submission,
         waiters=Waiters(bus, clock, gateway_id),
     )

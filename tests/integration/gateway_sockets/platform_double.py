@@ -28,6 +28,7 @@ from spaces_contracts.connections import (
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.quotas import Allowances, TakeAllowance
 from spaces_contracts.requests import (
     JOB_ANSWERS,
     CancelRequest,
@@ -52,6 +53,7 @@ from spaces_contracts.requests import (
     SubmitVerdict,
 )
 from spaces_contracts.spaces import GetSpace, Space, SpaceEvent, SpaceReply
+from tests.integration.gateway_sockets.allowances import allowances
 
 TENANT = "tenant000000000000000000aa"
 
@@ -90,6 +92,7 @@ class PlatformDouble:
         self.as_worker = False
         self.authenticating: Principal | None = None  # the last who was asked for
         self.authenticate_gate: asyncio.Event | None = None
+        self.requests_per_minute: int | None = None
         self.submit_gate: asyncio.Event | None = None
         self.submits_waiting = 0
         self.most_submits = 0
@@ -103,6 +106,7 @@ class PlatformDouble:
                 serve(ControlConnection, self._control, queue="registry"),
                 serve(Authenticate, self._authenticate, queue="registry"),
                 serve(RedeemTicket, self._redeem, queue="registry"),
+                serve(TakeAllowance, self._allowance, queue="registry"),
                 serve(GetSpace, self._space, queue="registry"),
                 on(ConnectionSuspected, self._suspected),
                 on(JobAnswer, lambda m, _: self.answers.append(m)),
@@ -117,6 +121,9 @@ class PlatformDouble:
         await self.bus.ensure_event_stream()
 
     # Registry
+
+    async def _allowance(self, command: TakeAllowance) -> Allowances:
+        return allowances(command, self.requests_per_minute)
 
     async def _attach(self, command: Attach) -> Attached:
         self.attaches.append(command)

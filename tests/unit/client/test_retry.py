@@ -19,13 +19,24 @@ def delay(
     return next_delay(PATIENCE, error, repeat, tries=tries, elapsed_s=elapsed_s, chance=0.0)
 
 
-@pytest.mark.parametrize("code", ["unavailable", "going_away", "too_many_connections"])
+@pytest.mark.parametrize(
+    "code", ["unavailable", "going_away", "too_many_connections", "rate_limited"]
+)
 def test_what_passes_by_itself_is_tried_again(code: str) -> None:
     assert delay(Refused(code)) == 0.05
 
 
 @pytest.mark.parametrize(
-    "code", ["worker_not_connected", "queue_full", "space_not_found", "forbidden", "empty_prompt"]
+    "code",
+    [
+        "worker_not_connected",
+        "queue_full",
+        "quota_exceeded",
+        "storage_full",
+        "space_not_found",
+        "forbidden",
+        "empty_prompt",
+    ],
 )
 def test_what_somebody_must_decide_about_is_not_tried_again(code: str) -> None:
     assert delay(Refused(code)) is None
@@ -57,6 +68,8 @@ def test_a_certificate_that_is_not_trusted_is_final() -> None:
 
 
 def test_the_gateways_own_pause_is_kept() -> None:
+    assert delay(Refused("rate_limited", retry_after_s=9)) == 9
+    assert delay(Refused("rate_limited", retry_after_s=11)) is None
     assert delay(Refused("unavailable", retry_after_s=4)) == 4
 
 

@@ -116,7 +116,12 @@ def _with_known_code(text: str | bytes) -> str:
 
 def refused(frame: ErrorFrame) -> Refused:
     """The error that a frame carries."""
-    return Refused(str(frame.facts.get("code") or frame.code), frame.message, facts=frame.facts)
+    return Refused(
+        str(frame.facts.get("code") or frame.code),
+        frame.message,
+        retry_after_s=frame.retry_after_s,
+        facts=frame.facts,
+    )
 
 
 def _refused_handshake(url: str, error: InvalidStatus) -> SpacesError:

@@ -6,9 +6,17 @@ from enum import Enum
 from spaces_client.errors import Refused, SpacesError, Unreachable
 
 # These say that the answer will soon be another one without anybody acting. `worker_not_connected` and `queue_full`
-# may be retried too, but by somebody who decides how long to wait: hiding them would look like a hang.
+# may be retried too, but by somebody who decides how long to wait: hiding them would look like a hang. Who sends too
+# much hears when the next minute begins, and waits for that if it is within the patience.
 _PASSING = frozenset(
-    {"unavailable", "going_away", "too_many_connections", "slow_consumer", "heartbeat_timeout"}
+    {
+        "unavailable",
+        "going_away",
+        "too_many_connections",
+        "slow_consumer",
+        "heartbeat_timeout",
+        "rate_limited",
+    }
 )
 _PASSING_STATUS = frozenset({502, 503, 504})
 _INTERNAL_TRIES = 2

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar, TypeVar
 
 from spaces_contracts.identifiers import Id, Name, PrincipalId, SpaceId, TenantId
+from spaces_contracts.limits import Limits
 from spaces_contracts.message import Command, Contract, Done, Message, Reply
 from spaces_contracts.subject import Subject
 
@@ -162,6 +163,7 @@ class CreateCredential(Act[CredentialReply]):
     spaces: list[str] = []
     scopes: list[Permission] | None = None  # of an API key; None: all that its maker may hand on
     expires_in_s: float | None = None
+    limits: Limits | None = None  # of this key, within its tenant's
 
 
 class ListCredentials(Act[CredentialList]):

@@ -6,7 +6,7 @@ The broker's users get their rights from this table: see nats_permissions.py.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spaces_contracts import access, audit, connections, requests, spaces, users
+from spaces_contracts import access, audit, connections, quotas, requests, spaces, users
 from spaces_contracts.message import Message
 
 ASK = "request/reply; the asker retries or reports"
@@ -75,6 +75,14 @@ CATALOG: tuple[Entry, ...] = (
     Entry(users.ListInvites, "gateway", "registry"),
     Entry(users.DeleteInvite, "gateway", "registry"),
     Entry(audit.ListAudit, "gateway", "registry"),
+    # quotas
+    Entry(quotas.TakeAllowance, "gateway", "registry"),
+    Entry(quotas.CountOpenRequests, "gateway", "scheduler"),
+    Entry(quotas.GetQuotas, "gateway", "registry"),
+    Entry(quotas.SetQuotas, "gateway", "registry"),
+    Entry(quotas.QuotaChanged, "registry", "gateways", "hint; leases end with their minute"),
+    Entry(quotas.TakeStorage, "gateway", "registry"),
+    Entry(quotas.ForgetStorage, "gateway", "registry"),
     # spaces
     Entry(spaces.CreateSpace, "gateway", "registry"),
     Entry(spaces.GetSpace, "gateway", "registry"),

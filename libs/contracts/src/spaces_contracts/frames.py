@@ -48,6 +48,7 @@ class ErrorFrame(Frame):
     request_id: str | None = None
     retry: bool = False
     facts: dict[str, Any] = {}
+    retry_after_s: float | None = None
 
 
 class GoAway(Frame):

@@ -132,6 +132,10 @@ RULES: tuple[Rule, ...] = (
     Rule("read the audit log", Whose.TENANT, (P.AUDIT_READ,), http=("list_audit",), commands=("ListAudit",)),
     Rule("list tenants", Whose.TENANT, (P.SPACES_READ, P.TENANTS_MANAGE), http=("list_tenants",),
          commands=("ListTenants",)),
+    Rule("read a tenant's limits", Whose.TENANT, (P.SPACES_READ, P.TENANTS_MANAGE), http=("get_quotas",),
+         commands=("GetQuotas",)),
+    Rule("set a tenant's limits", Whose.PLATFORM, (P.TENANTS_MANAGE,), http=("set_quotas",),
+         commands=("SetQuotas",)),
     Rule("make tenants", Whose.PLATFORM, (P.TENANTS_MANAGE,), http=("create_tenant",),
          commands=("CreateTenant",)),
     Rule("serve spaces", Whose.SCOPE, (P.WORKERS_SERVE,), http=("check_worker",), frames=(
@@ -139,6 +143,9 @@ RULES: tuple[Rule, ...] = (
         "draining", "ping", "pong",
     ), commands=("Attach", "EdgeAttach")),
     Rule("ask who somebody is", Whose.SERVICE, commands=("Authenticate", "RedeemTicket", "GetLogin")),
+    Rule("count what is used of limits", Whose.SERVICE, commands=(
+        "TakeAllowance", "CountOpenRequests", "TakeStorage", "ForgetStorage",
+    )),
     Rule("keep connections alive and end them", Whose.SERVICE, commands=("GatewayBeat", "ConnectionEnded", "Announce")),
 )  # fmt: skip
 

@@ -55,12 +55,18 @@ class Code(StrEnum):
     FILE_TOO_LARGE = "file_too_large"
     FILE_TYPE_MISMATCH = "file_type_mismatch"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    MALFORMED_REQUEST = "malformed_request"
+    REQUEST_TIMEOUT = "request_timeout"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     # what the space can do now
     WORKER_NOT_CONNECTED = "worker_not_connected"
     QUEUE_FULL = "queue_full"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    STORAGE_FULL = "storage_full"
     ALREADY_CONNECTED = "already_connected"
     # sockets
     MALFORMED_FRAME = "malformed_frame"
@@ -210,6 +216,15 @@ KINDS: dict[Code, Kind] = {
     Code.PAYLOAD_TOO_LARGE: Kind(
         413, "Request body is too large", "Send large content as a file.", close=1009
     ),
+    Code.HEADERS_TOO_LARGE: Kind(
+        431,
+        "Headers or address are too large",
+        "Send at most 100 headers and 64 KiB of them, and an address of at most 16 KiB.",
+    ),
+    Code.MALFORMED_REQUEST: Kind(400, "Not an HTTP request", "Send HTTP/1.1."),
+    Code.REQUEST_TIMEOUT: Kind(
+        408, "Request came too slowly", "Send the headers at once after connecting.", retry=True
+    ),
     Code.IDEMPOTENCY_KEY_REUSED: Kind(
         422, "Idempotency key was used for another body", "Use a new key for a new request."
     ),
@@ -223,6 +238,23 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.QUEUE_FULL: Kind(
         429, "Queue is full", "Try again later, or raise the space's max_queue.", retry=True
+    ),
+    Code.RATE_LIMITED: Kind(
+        429,
+        "Too many requests",
+        "Wait as long as `Retry-After` says; an admin can raise the limit.",
+        retry=True,
+    ),
+    Code.QUOTA_EXCEEDED: Kind(
+        429,
+        "Too many requests at once",
+        "Wait until some have ended, or cancel some; an admin can raise the limit.",
+        retry=True,
+    ),
+    Code.STORAGE_FULL: Kind(
+        507,
+        "No room for more files",
+        "Files are removed some days after their upload; an admin can raise the limit.",
     ),
     Code.ALREADY_CONNECTED: Kind(
         409,

@@ -17,13 +17,15 @@ from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.access import Access
 from spaces_gateway.files.meters import FileMeters
 from spaces_gateway.files.retention import RetentionSweep
+from spaces_gateway.files.room import Room
 from spaces_gateway.files.signing import FileLinks, random_key
 from spaces_gateway.files.store import FileStore, open_store
 from spaces_gateway.http.application import build_http
+from spaces_gateway.http.bounds import HttpBounds, Watch
 from spaces_gateway.http.edge import Edge
 from spaces_gateway.http.hot import HotRoutes
-from spaces_gateway.http.one_write import OneWriteProtocol
 from spaces_gateway.http.waits import Waits
+from spaces_gateway.quotas.quotas import Quotas
 from spaces_gateway.services import Services
 from spaces_gateway.settings import GatewaySettings
 from spaces_gateway.sockets.assembly import build_sockets
@@ -42,6 +44,7 @@ class Gateway:
     http: FastAPI
     hot: HotRoutes
     server: HttpServer
+    watch: Watch
     parts: list[Part]  # in the order to start; drained and stopped in reverse
 
 
@@ -52,13 +55,16 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
     services.bus.add_routes(sockets.routes())
     waits = Waits(services.waiters, sockets.fanout.ends, services.metrics)
     clock, loops = services.clock, services.loop_metrics
-    sweep = RetentionSweep(services.files, clock, settings.files_keep_days)
+    sweep = RetentionSweep(services.files, clock, settings.files_keep_days, Room(services.bus))
     parts: list[Part] = [
         services.bus,
+        services.quotas,
         submission,
         Loop("quiet_requests", services.waiters.step, 1.0, clock, loops),
         Loop("file_retention", sweep.step, sweep.every_s, clock, loops),
     ]
+    watch = Watch(HttpBounds(connections=settings.max_connections * 2 - 1), clock, services.metrics)
+    parts.append(Loop("slow_connections", watch.step, watch.every_s, clock, loops))
     http, hot = build_http(services, sockets, waits, parts)
     server = server_of(
         settings,
@@ -69,13 +75,14 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
             services.metrics,
             settings.max_connections,
         ),
+        watch,
     )
     # Drained in reverse: not ready and waiting calls answered, sockets say goaway, then the server ends.
     parts += [server, *sockets.parts(), waits]
-    return Gateway(services, http, hot, server, parts)
+    return Gateway(services, http, hot, server, watch, parts)
 
 
-def server_of(settings: GatewaySettings, app: App) -> HttpServer:
+def server_of(settings: GatewaySettings, app: App, watch: Watch) -> HttpServer:
     """The server and its bounds, whatever stands behind it: conformance tests put an echo there."""
     return HttpServer(
         app,
@@ -83,7 +90,7 @@ def server_of(settings: GatewaySettings, app: App) -> HttpServer:
         port=settings.port,
         drain_s=max(1, int(settings.drain_s / 2)),
         proxy_headers=False,  # http/proxies.py reads them, and only from proxies that are trusted
-        http=OneWriteProtocol,
+        http=watch.protocol(),
         ws=SpacesWebSocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
@@ -104,10 +111,12 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
         open_store(settings.files_url or str(settings.files_dir)),
         settings.max_file_bytes,
         FileMeters(metrics),
+        Room(bus),
     )
     links = FileLinks(_signing_key(settings), clock)
     batches = BatcherMetrics(metrics)
-    submission = Submission(bus, access, files, links, clock, batches)
+    quotas = Quotas(bus, metrics, batches)
+    submission = Submission(bus, access, files, links, quotas, clock, batches)
     services = Services(
         settings=settings,
         gateway_id=gateway_id,
@@ -118,6 +127,7 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
         access=access,
         files=files,
         links=links,
+        quotas=quotas,
         submission=submission,
         waiters=Waiters(bus, clock, gateway_id),
     )

@@ -16,6 +16,7 @@ from spaces_contracts.requests import RequestView
 from spaces_gateway.access import Access
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
+from spaces_gateway.quotas.quotas import Quotas
 from spaces_gateway.settings import GatewaySettings
 from spaces_gateway.submission import Submission
 from spaces_gateway.waiters import Waiters
@@ -34,6 +35,7 @@ class Services:
     access: Access
     files: FileStore
     links: FileLinks
+    quotas: Quotas
     submission: Submission
     waiters: Waiters
 

@@ -44,6 +44,11 @@ class GatewaySettings(BusSettings, HttpSettings, LogSettings, Settings):
     max_connections: int = Field(
         default=10_000, ge=10, description="sockets and HTTP connections one process takes"
     )
+    max_unauthenticated_per_address: int = Field(
+        default=1_000,
+        ge=1,
+        description="sockets of one address that have not said who they are; a proxy not trusted is one",
+    )
     allowed_origins: list[str] = Field(
         default=[],
         description="origins of pages that may open browser sockets, beside the gateway's own",

@@ -21,6 +21,7 @@ from spaces_contracts.spaces import Space
 from spaces_gateway.access import Access
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
+from spaces_gateway.quotas.quotas import Quotas
 
 # How long a submit is tried again (with the same id) before the client is told to.
 ACCEPT_S = 5.0
@@ -64,16 +65,17 @@ class Accepted(NamedTuple):
 
 
 class Submission:
-    """Checks, signs, batches and submits. A Part (its batcher)."""
+    """Counts, checks, signs, batches and submits. A Part (its batcher)."""
 
     name = "submission"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a submit passes through, in its order
         self,
         bus: Bus,
         access: Access,
         files: FileStore,
         links: FileLinks,
+        quotas: Quotas,
         clock: Clock,
         metrics: BatcherMetrics | None = None,
     ) -> None:
@@ -81,6 +83,7 @@ class Submission:
         self._access = access
         self._files = files
         self._links = links
+        self._quotas = quotas
         self._clock = clock
         self._batcher: Batcher[bytes, SubmitVerdict] = Batcher(
             self._flush,
@@ -105,6 +108,24 @@ class Submission:
 
         `request_id` is minted here once unless the caller did (to watch it first). Raises ProblemError.
         """
+        admission = self._quotas.admit(actor)
+        if admission is None:
+            return await self._submit(actor, space_ref, body, idempotency_key, notify, request_id)
+        try:
+            await admission.enter()
+            return await self._submit(actor, space_ref, body, idempotency_key, notify, request_id)
+        finally:
+            admission.leave()
+
+    async def _submit(
+        self,
+        actor: Principal,
+        space_ref: str,
+        body: SubmitBody,
+        idempotency_key: str | None,
+        notify: str | None,
+        request_id: str | None,
+    ) -> Accepted:
         space = await self._access.space(actor, space_ref)
         files = [
             (await self._files.owned(file_id, actor, space.tenant_id)).ref()

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from spaces_chassis.bus import Delivery, Route, listen, on
 from spaces_contracts.access import AccessChanged
+from spaces_contracts.quotas import QuotaChanged
 from spaces_contracts.requests import RequestFinished
 from spaces_gateway.access import Access
+from spaces_gateway.quotas.quotas import Quotas
 from spaces_gateway.sockets.client_hub import ClientHub
 from spaces_gateway.sockets.worker_hub import WorkerHub
 from spaces_gateway.waiters import Waiters
@@ -20,6 +22,7 @@ class Handlers:
     waiters: Waiters
     workers: WorkerHub
     clients: ClientHub
+    quotas: Quotas
 
 
 def subscriptions(gateway_id: str, handlers: Handlers) -> list[Route]:
@@ -30,6 +33,7 @@ def subscriptions(gateway_id: str, handlers: Handlers) -> list[Route]:
         # RequestFinished for a request that was submitted through this process
         listen(f"gw.{gateway_id}.cl.*", _finished(handlers.waiters)),
         on(AccessChanged, _forget(handlers)),
+        on(QuotaChanged, lambda changed, _: handlers.quotas.changed(changed)),
     ]
 
 

@@ -22,8 +22,10 @@ from spaces_contracts.access import (
     TenantReply,
 )
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.limits import Limits
 from spaces_contracts.message import Done
 from spaces_contracts.problems import KINDS, Code
+from spaces_contracts.quotas import Holder
 from spaces_registry.access_store import Known
 from spaces_registry.actors import (
     chosen_tenant,
@@ -48,6 +50,7 @@ class Access:
     def __init__(self, stores: Stores, endings: Endings, hints: Hints) -> None:
         self._access = stores.access
         self._spaces = stores.spaces
+        self._quotas = stores.quotas
         self._finder = SpaceFinder(stores.spaces)
         self._endings = endings
         self._hints = hints
@@ -93,6 +96,7 @@ class Access:
             raise ProblemError.of(
                 Code.INVALID_REQUEST, "A credential cannot expire before it is made"
             )
+        await self._limit(principal, command.limits)
         stored = await self._access.add_credential(
             principal,
             secret_sha256=command.secret_sha256,
@@ -143,6 +147,22 @@ class Access:
         if credential is None or not sees_credential(actor, credential.principal):
             raise ProblemError.of(Code.KEY_NOT_FOUND, "No such key or token")
         return credential
+
+    async def _limit(self, principal: Principal, limits: Limits | None) -> None:
+        """Before the key can be used; limits of a key that is then not stored bind nobody."""
+        if limits is None:
+            return
+        if principal.tenant_id is None or limits.stored_bytes is not None:
+            raise ProblemError.of(
+                Code.INVALID_REQUEST, "A key of a tenant may be limited, and not in stored bytes"
+            )
+        await self._quotas.change(
+            Holder.KEY,
+            principal.principal_id,
+            principal.tenant_id,
+            limits,
+            ("requests_per_minute", "concurrent", "queued"),
+        )
 
     async def _scope(self, command: CreateCredential) -> list[str]:
         if command.kind is not PrincipalKind.WORKER_TOKEN:

@@ -28,6 +28,7 @@ from spaces_registry.meters import Meters
 from spaces_registry.passwords import Passwords
 from spaces_registry.people import People
 from spaces_registry.presence import Presence
+from spaces_registry.quotas import Quotas
 from spaces_registry.schema import SchemaCheck
 from spaces_registry.sessions import Sessions
 from spaces_registry.settings import RegistrySettings
@@ -88,6 +89,7 @@ class Registry:
             self.attaching,
             Connections(self.stores, self.endings, self.hints, self.meters),
             self.beats,
+            Quotas(self.stores, self.hints, settings.default_limits()),
         )
 
     def _works(self, settings: RegistrySettings) -> list[Part]:

@@ -9,6 +9,7 @@ from spaces_contracts.access import AccessChanged
 from spaces_contracts.connections import DrainConnection, KickConnection
 from spaces_contracts.message import Message
 from spaces_contracts.problems import Problem
+from spaces_contracts.quotas import QuotaChanged
 from spaces_contracts.requests import Announce
 
 # An announcement of many requests travels in several messages.
@@ -28,6 +29,10 @@ class Hints:
     async def space_changed(self, space_id: str) -> None:
         """Caches forget the space."""
         await self._publish(AccessChanged(what="space", changed_id=space_id))
+
+    async def quota_changed(self, changed_id: str) -> None:
+        """Gateways ask for the limits of a tenant or key anew."""
+        await self._publish(QuotaChanged(changed_id=changed_id))
 
     async def announce(self, request_ids: Sequence[str]) -> None:
         """The scheduler looks at requests that our transaction changed."""

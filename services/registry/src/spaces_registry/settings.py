@@ -14,6 +14,7 @@ from spaces_chassis.settings import (
     LogSettings,
     Settings,
 )
+from spaces_contracts.limits import Limits
 
 
 class Registration(StrEnum):
@@ -81,6 +82,32 @@ class RegistrySettings(Settings, BusSettings, DatabaseSettings, LogSettings, Htt
     def lifetimes(self) -> Lifetimes:
         """Of tokens, logins and sessions."""
         return Lifetimes(self.access_token_s, self.login_days * 86_400, self.session_hours * 3600)
+
+    default_requests_per_minute: int | None = Field(
+        default=None,
+        ge=0,
+        description="submits a minute of a tenant that has no limit set; none: no limit",
+    )
+    default_concurrent: int | None = Field(
+        default=None,
+        ge=0,
+        description="requests of such a tenant that have not ended; none: no limit",
+    )
+    default_queued: int | None = Field(
+        default=None, ge=0, description="requests of such a tenant that wait; none: no limit"
+    )
+    default_stored_bytes: int | None = Field(
+        default=None, ge=0, description="bytes of files of such a tenant; none: no limit"
+    )
+
+    def default_limits(self) -> Limits:
+        """The limits of a tenant that has none set."""
+        return Limits(
+            requests_per_minute=self.default_requests_per_minute,
+            concurrent=self.default_concurrent,
+            queued=self.default_queued,
+            stored_bytes=self.default_stored_bytes,
+        )
 
     def bus_as(self, user: str, password: SecretStr | None) -> BusSettings:
         """The same servers, as another NATS user."""

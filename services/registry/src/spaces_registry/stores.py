@@ -10,8 +10,10 @@ from spaces_registry.leader_store import LeaderStore
 from spaces_registry.lease_store import LeaseStore
 from spaces_registry.login_store import LoginStore
 from spaces_registry.person_store import PersonStore
+from spaces_registry.quota_store import QuotaStore
 from spaces_registry.session_store import SessionStore
 from spaces_registry.space_store import SpaceStore
+from spaces_registry.usage_store import UsageStore
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Stores:
     leases: LeaseStore
     sessions: SessionStore
     leaders: LeaderStore
+    quotas: QuotaStore
+    usage: UsageStore
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -43,4 +47,6 @@ class Stores:
             LeaseStore(database),
             SessionStore(database),
             LeaderStore(database),
+            QuotaStore(database),
+            UsageStore(database),
         )

@@ -26,6 +26,13 @@ from spaces_contracts.connections import (
     WorkerBeat,
     WorkerBye,
 )
+from spaces_contracts.quotas import (
+    ForgetStorage,
+    GetQuotas,
+    SetQuotas,
+    TakeAllowance,
+    TakeStorage,
+)
 from spaces_contracts.spaces import CreateSpace, DeleteSpace, GetSpace, ListSpaces, UpdateSpace
 from spaces_contracts.users import (
     ChangePassword,
@@ -50,6 +57,7 @@ from spaces_registry.beats import Beats
 from spaces_registry.connections import Connections
 from spaces_registry.logins import Logins
 from spaces_registry.people import People
+from spaces_registry.quotas import Quotas
 from spaces_registry.spaces import Spaces
 
 # Of several registries one answers.
@@ -68,14 +76,19 @@ class Handlers:
     attaching: Attaching
     connections: Connections
     beats: Beats
+    quotas: Quotas
 
 
 def subscriptions(handlers: Handlers) -> list[Route]:
     """Who may do what; spaces; workers as they come, stay and go."""
     attaching, connections, beats = handlers.attaching, handlers.connections, handlers.beats
+    quotas = handlers.quotas
     return [
         *_who(handlers),
         *_what(handlers),
+        serve(TakeAllowance, quotas.take, queue=QUEUE),
+        serve(TakeStorage, quotas.take_storage, queue=QUEUE),
+        serve(ForgetStorage, quotas.forget_storage, queue=QUEUE),
         serve(Attach, attaching.attach, queue=QUEUE),
         serve(EdgeAttach, attaching.attach_edge, queue=QUEUE),
         serve(GatewayBeat, beats.gateway, queue=QUEUE),
@@ -120,6 +133,8 @@ def _what(handlers: Handlers) -> list[Route]:
         by_rule(ListInvites, people.list_invites),
         by_rule(DeleteInvite, people.delete_invite),
         by_rule(ListAudit, handlers.audit.list),
+        by_rule(GetQuotas, handlers.quotas.get),
+        by_rule(SetQuotas, handlers.quotas.set),
         by_rule(CreateSpace, spaces.create),
         by_rule(GetSpace, spaces.get),
         by_rule(ListSpaces, spaces.list),

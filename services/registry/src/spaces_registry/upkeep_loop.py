@@ -19,6 +19,7 @@ class UpkeepLoop:
         self, stores: Stores, clock: Clock, endings: Endings, hints: Hints, signing: Signing
     ) -> None:
         self._sessions = stores.sessions
+        self._usage = stores.usage
         self._clock = clock
         self._connections = stores.connections
         self._leases = stores.leases
@@ -45,5 +46,6 @@ class UpkeepLoop:
             await self._logins.forget()
             await self._leases.forget(KEEP_DAYS)
             await self._sessions.forget()
+            await self._usage.forget()
             self._forgot_s = self._clock.monotonic()
         return ended

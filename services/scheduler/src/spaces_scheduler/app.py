@@ -86,7 +86,7 @@ class Scheduler:
             self.meters,
             batching,
         )
-        questions = Questions(self.stores.requests, self.announcer)
+        questions = Questions(self.stores.requests, self.stores.counts, self.announcer)
         handlers = Handlers(self.intake, self.results, self.answers, questions, self.announcer)
         self.bus.add_routes(subscriptions(handlers))
 

@@ -2,6 +2,7 @@
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.problems import Code
+from spaces_contracts.quotas import CountOpenRequests, Holder, OpenRequests, OpenRequestsReply
 from spaces_contracts.requests import (
     CancelRequest,
     GetQueues,
@@ -13,6 +14,7 @@ from spaces_contracts.requests import (
     RequestView,
 )
 from spaces_scheduler.announcer import Announcer
+from spaces_scheduler.count_store import CountStore
 from spaces_scheduler.request_store import RequestStore
 
 # An answer travels in one message of at most 2 MiB, where JSON text may grow by its quoting.
@@ -22,8 +24,9 @@ MAX_REPLY_BYTES = 2 * 1024 * 1024 - 4096
 class Questions:
     """Answers from the database."""
 
-    def __init__(self, store: RequestStore, announcer: Announcer) -> None:
+    def __init__(self, store: RequestStore, counts: CountStore, announcer: Announcer) -> None:
         self._store = store
+        self._counts = counts
         self._announcer = announcer
 
     async def get(self, command: GetRequests) -> RequestList:
@@ -48,6 +51,23 @@ class Questions:
     async def queues(self, command: GetQueues) -> QueueList:
         """Spaces that do not exist are left out."""
         return QueueList(queues=await self._store.queues(command.space_ids))
+
+    async def open_requests(self, command: CountOpenRequests) -> OpenRequestsReply:
+        """How many have not ended, for each that is asked about."""
+        tenants = [ask.holder_id for ask in command.asks if ask.holder is Holder.TENANT]
+        found = await self._counts.of_tenants(tenants) if tenants else {}
+        counts = []
+        for ask in command.asks:
+            if ask.holder is Holder.TENANT:
+                count = found.get(ask.holder_id, (0, 0))
+            else:
+                count = await self._counts.of_key(ask.holder_id, ask.tenant_id)
+            counts.append(
+                OpenRequests(
+                    holder=ask.holder, holder_id=ask.holder_id, concurrent=count[0], queued=count[1]
+                )
+            )
+        return OpenRequestsReply(counts=counts)
 
     async def cancel(self, command: CancelRequest) -> RequestReply:
         """Raises request_not_found."""

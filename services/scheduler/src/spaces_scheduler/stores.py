@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from spaces_chassis.database import Database
+from spaces_scheduler.count_store import CountStore
 from spaces_scheduler.intake_store import IntakeStore
 from spaces_scheduler.request_store import RequestStore
 from spaces_scheduler.result_store import ResultStore
@@ -20,6 +21,7 @@ class Stores:
     requests: RequestStore
     truth: TruthStore
     upkeep: UpkeepStore
+    counts: CountStore
 
     @classmethod
     def of(cls, database: Database) -> Self:
@@ -30,4 +32,5 @@ class Stores:
             RequestStore(database),
             TruthStore(database),
             UpkeepStore(database),
+            CountStore(database),
         )

@@ -26,6 +26,7 @@ from spaces_contracts.identifiers import is_id, new_id
 from spaces_contracts.problems import Code
 from spaces_gateway.files.content import HEAD_BYTES, judge, safe_name
 from spaces_gateway.files.meters import FileMeters
+from spaces_gateway.files.room import HeldRoom, Room
 
 # S3 takes no smaller part; two in flight bound the memory of one upload to 10 MiB.
 PART_BYTES = 5 * 1024 * 1024
@@ -62,22 +63,42 @@ class Upload:
     media_type: str | None
     tenant_id: str | None
     request_id: str | None = None
+    size_bytes: int | None = None  # when it is said beforehand
 
 
 class FileStore:
     """Keeps files. Raises ProblemError: file_not_found, file_too_large, file_type_mismatch, unavailable."""
 
     def __init__(
-        self, store: ObjectStore, max_bytes: int, meters: FileMeters | None = None
+        self,
+        store: ObjectStore,
+        max_bytes: int,
+        meters: FileMeters | None = None,
+        room: Room | None = None,
     ) -> None:
         self._store = store
         self._meters = meters or FileMeters(Metrics("files"))
+        self._room = room
         self.max_bytes = max_bytes
 
     async def save(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredFile:
         """Stores a stream as it comes; nothing is left when it breaks off, is too large or not what it says."""
         file_id = new_id()
-        intake = _Intake(upload, body, self.max_bytes, self._meters)
+        held = HeldRoom(self._room, upload.tenant_id, _day(file_id))
+        stored_bytes = 0
+        try:
+            if upload.size_bytes:
+                await held.cover(min(upload.size_bytes, self.max_bytes), exactly=True)
+            stored = await self._save(file_id, upload, body, held)
+            stored_bytes = stored.size_bytes
+            return stored
+        finally:
+            await held.settle(stored_bytes)
+
+    async def _save(
+        self, file_id: str, upload: Upload, body: AsyncIterator[bytes], held: HeldRoom
+    ) -> StoredFile:
+        intake = _Intake(upload, body, self.max_bytes, self._meters, held)
         head = await intake.read_head()
         name = safe_name(upload.name)
         content = judge(head, upload.media_type, name)
@@ -142,6 +163,7 @@ class FileStore:
 
     async def remove(self, file_id: str) -> None:
         """Removes a file; it is no error when it is gone."""
+        await self._give_back(file_id)
         for path in (_meta(file_id), _data(file_id)):
             try:
                 await obstore.delete_async(self._store, path)
@@ -149,6 +171,16 @@ class FileStore:
                 continue
             except BaseError as error:
                 raise _unavailable(error) from error
+
+    async def _give_back(self, file_id: str) -> None:
+        if self._room is None:
+            return
+        try:
+            file = await self.find(file_id)
+        except ProblemError:
+            return
+        if file.tenant_id is not None:
+            await self._room.give_back(file.tenant_id, file.size_bytes, _day(file_id))
 
     async def days(self) -> list[date]:
         """The days that have files."""
@@ -194,11 +226,17 @@ class _Intake:
     """A body on its way in: counted, hashed, and cut off at the limit."""
 
     def __init__(
-        self, upload: Upload, body: AsyncIterator[bytes], max_bytes: int, meters: FileMeters
+        self,
+        upload: Upload,
+        body: AsyncIterator[bytes],
+        max_bytes: int,
+        meters: FileMeters,
+        held: HeldRoom,
     ) -> None:
         self._received = meters.received_bytes
         self._name = safe_name(upload.name)
         self._body = body
+        self._held = held
         self._max_bytes = max_bytes
         self._waiting: list[bytes] = []
         self.digest = hashlib.sha256()
@@ -213,6 +251,7 @@ class _Intake:
             if chunk is None:
                 break
             self._take(chunk)
+            await self._held.cover(self.size)
             head += chunk[:HEAD_BYTES]
         return head
 
@@ -222,6 +261,7 @@ class _Intake:
             yield self._waiting.pop(0)
         async for chunk in self._body:
             self._take(chunk)
+            await self._held.cover(self.size)
             yield self._waiting.pop()
             if self.broken:
                 raise asyncio.CancelledError

@@ -17,6 +17,7 @@ from spaces_gateway.http.kept_forms import KeptFormsApi
 from spaces_gateway.http.pages import PagesApi
 from spaces_gateway.http.people import PeopleApi
 from spaces_gateway.http.principals import Callers
+from spaces_gateway.http.quotas import QuotasApi
 from spaces_gateway.http.requests import RequestsApi
 from spaces_gateway.http.spaces import SpacesApi
 from spaces_gateway.http.waits import Waits
@@ -48,6 +49,7 @@ def build_http(
         AccountsApi(services, callers),
         PeopleApi(services),
         AuditApi(services),
+        QuotasApi(services),
         WorkersApi(services),
         KeptApi(services),
         KeptFormsApi(services, callers),

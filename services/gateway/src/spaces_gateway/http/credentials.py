@@ -25,6 +25,7 @@ from spaces_contracts.access import (
 )
 from spaces_contracts.identifiers import Name, TenantId
 from spaces_contracts.keys import new_key, shown_prefix
+from spaces_contracts.limits import Count, Limits
 from spaces_contracts.problems import Code
 from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
@@ -59,13 +60,22 @@ class NewKey(BaseModel):
 
 
 class NewApiKey(NewKey):
-    """An API key to make."""
+    """An API key to make, with limits of its own if it is to have some."""
 
     scopes: list[Permission] | None = Field(
         default=None,
         max_length=len(Permission),
         description="What it may do, of what its maker may; without it, all that a key may.",
     )
+    requests_per_minute: Count | None = Field(default=None, description="Within its tenant's.")
+    concurrent: Count | None = Field(default=None, description="Requests that have not ended.")
+    queued: Count | None = Field(default=None, description="Requests that wait.")
+
+    def limits(self) -> Limits | None:
+        """What was set, if anything was."""
+        names = {"requests_per_minute", "concurrent", "queued"}
+        found = self.model_dump(include=names, exclude_none=True)
+        return Limits.model_validate(found) if found else None
 
 
 class NewWorkerToken(NewKey):
@@ -165,7 +175,9 @@ class CredentialsApi:
 
     async def create_key(self, body: NewApiKey, actor: Caller) -> NewCredential:
         """Make an API key."""
-        return await self._create(PrincipalKind.API_KEY, body, actor, scopes=body.scopes)
+        return await self._create(
+            PrincipalKind.API_KEY, body, actor, scopes=body.scopes, limits=body.limits()
+        )
 
     async def list_keys(self, actor: Caller) -> CredentialList:
         """List API keys, revoked ones too."""

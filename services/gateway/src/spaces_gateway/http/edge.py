@@ -23,6 +23,9 @@ Send = Callable[[Event], Awaitable[None]]
 # Bodies of these are read by their handlers as they stream in; all others are held here, up to 1 MiB.
 _STREAMED = ("/api/files", "/api/results/", "/websockets/submit/")
 
+# Bodies that are held before anybody is asked who they are, and did not come in one piece.
+MAX_HELD = 64
+
 log = structlog.get_logger(__name__)
 
 
@@ -67,6 +70,7 @@ class Edge:
         self._metrics = EdgeMetrics(metrics)
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._held = 0
         self._log = log.bind()  # the module's own finds its level anew for each line
         metrics.gauge(
             "spaces_http_in_flight_requests", "HTTP requests being answered"
@@ -119,9 +123,9 @@ class Edge:
             if await self._hot.answer(scope, exchange):
                 return
             if scope["method"] in _WITH_BODY and not _streams(scope):
-                body = await _bounded(scope, receive)
-                if body is None:
-                    problem = too_large(MAX_JSON_BYTES).problem
+                body = await self._bounded(scope, receive)
+                if isinstance(body, Problem):
+                    problem = body
                 else:
                     receive = body
         if problem is not None:
@@ -131,6 +135,33 @@ class Edge:
             await self._http({**scope, "method": "GET"}, receive, send)
         else:
             await self._http(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive) -> Receive | Problem:
+        """A `receive` that gives the whole body at once; a problem when that, or all that is held so, is too large."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > MAX_JSON_BYTES:
+                return too_large(MAX_JSON_BYTES).problem
+        event = await receive()
+        chunks: list[bytes] = [event.get("body", b"")]
+        if not event.get("more_body", False):
+            return _replaying(
+                chunks, receive
+            )  # also one that left: the handler finds a body cut off
+        if self._held >= MAX_HELD:
+            message = "This gateway is reading too many large bodies."
+            return Problem(code=Code.TOO_MANY_CONNECTIONS, message=message)
+        self._held += 1
+        try:
+            size = len(chunks[0])
+            while event.get("more_body", False):
+                event = await receive()
+                chunks.append(event.get("body", b""))
+                size += len(chunks[-1])
+                if size > MAX_JSON_BYTES:
+                    return too_large(MAX_JSON_BYTES).problem
+        finally:
+            self._held -= 1
+        return _replaying(chunks, receive)
 
     def _refusal(self, scope: Scope) -> Problem | None:
         if self._in_flight > self._max_in_flight:
@@ -154,23 +185,7 @@ def _streams(scope: Scope) -> bool:
     )
 
 
-async def _bounded(scope: Scope, receive: Receive) -> Receive | None:
-    """A `receive` that gives the whole body at once; None when it is too large."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_JSON_BYTES:
-            return None
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        event = await receive()
-        if event["type"] != "http.request":
-            break  # the client left; the handler finds a body that is cut off
-        chunk = event.get("body", b"")
-        size += len(chunk)
-        if size > MAX_JSON_BYTES:
-            return None
-        chunks.append(chunk)
-        more = event.get("more_body", False)
+def _replaying(chunks: list[bytes], receive: Receive) -> Receive:
     waiting: list[Event] = [{"type": "http.request", "body": b"".join(chunks), "more_body": False}]
 
     async def replay() -> Event:

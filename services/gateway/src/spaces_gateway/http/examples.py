@@ -46,13 +46,26 @@ def json_answer(description: str, schema: dict[str, Any], value: Any) -> dict[st
     }
 
 
-ENDED = json_answer("It ended within `wait`.", _REQUEST, _SUCCEEDED)
+_LEFT = {
+    "RateLimit-Policy": {
+        "description": "The limits of the tenant and key, if they have any.",
+        "schema": {"type": "string"},
+        "example": '"tenant";q=600;w=60',
+    },
+    "RateLimit": {
+        "description": "What is left of them (`r`) and for how many seconds (`t`).",
+        "schema": {"type": "string"},
+        "example": '"tenant";r=540;t=31',
+    },
+}
+ENDED = json_answer("It ended within `wait`.", _REQUEST, _SUCCEEDED) | {"headers": _LEFT}
 ACCEPTED = json_answer("Accepted and durable.", _REQUEST, _QUEUED) | {
     "headers": {
+        **_LEFT,
         "Location": {
             "description": "Where to read the request.",
             "schema": {"type": "string", "format": "uri-reference"},
-        }
+        },
     }
 }
 STORED = json_answer("Stored.", _FILE, _STORED)

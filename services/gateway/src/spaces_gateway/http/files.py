@@ -1,6 +1,7 @@
 """Files: upload, read, and the signed addresses that workers use."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -46,7 +47,7 @@ class FilesApi:
     def operations(self) -> Operations:
         """Everything under files."""
         api = Operations("files")
-        refused = (Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH)
+        refused = (Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH, Code.STORAGE_FULL)
         signed = (Code.SIGNATURE_INVALID, Code.SIGNATURE_EXPIRED)
         api.add(
             "POST /api/files",
@@ -147,14 +148,14 @@ class FilesApi:
         return (await self._save(request, upload)).ref()
 
     async def _save(self, request: Request, upload: Upload) -> StoredFile:
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._files.max_bytes:
+        declared = _declared(request)
+        if declared is not None and declared > self._files.max_bytes:
             raise ProblemError.of(
                 Code.FILE_TOO_LARGE,
                 f"The file is larger than {self._files.max_bytes} bytes.",
                 max_bytes=self._files.max_bytes,
             )
-        return await self._files.save(upload, _body(request))
+        return await self._files.save(replace(upload, size_bytes=declared), _body(request))
 
     async def _from_form(self, request: Request, tenant_id: str | None) -> FileRef:
         stored: StoredFile | None = None
@@ -195,6 +196,11 @@ class FilesApi:
         return StreamingResponse(
             content, 206 if part else 200, headers=headers, media_type=file.media_type
         )
+
+
+def _declared(request: Request) -> int | None:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from spaces_chassis.errors import ProblemError
-from spaces_chassis.http import Scope
+from spaces_chassis.http import Event, Scope
 from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import ID_PATTERN, is_id
 from spaces_contracts.permissions import HTTP_RULES
@@ -68,9 +68,11 @@ class HotRoutes:
     async def _submit(
         self, scope: Scope, exchange: Exchange, ref: str, headers: dict[bytes, bytes]
     ) -> None:
-        body = await _body(exchange)
+        event = await exchange.receive()
         secret = bearer_secret(headers.get(b"authorization", b"").decode("latin-1"))
         actor = permitted(self._may_submit, await self._access.principal(secret))
+        # The rest of a large body is held for those only of whom one knows who they are.
+        body = await _body(exchange, event)
         seconds = wait_in(scope["query_string"])
         key = checked_key(headers.get(b"idempotency-key"))
         await self._access.space(actor, ref)  # refused before what is wrong with the body
@@ -81,7 +83,8 @@ class HotRoutes:
         finally:
             call.stop()
         place = ((b"location", location.encode()),) if location else ()
-        await exchange.send_whole(status, (_JSON, *place), content)
+        limits = self._services.quotas.headers(actor)
+        await exchange.send_whole(status, (_JSON, *limits, *place), content)
 
     async def _get(self, scope: Scope, exchange: Exchange, request_id: str) -> None:
         request = Request(scope, exchange.receive)
@@ -108,8 +111,7 @@ def plain_headers(scope: Scope) -> dict[bytes, bytes] | None:
     return headers
 
 
-async def _body(exchange: Exchange) -> bytes:
-    event = await exchange.receive()
+async def _body(exchange: Exchange, event: Event) -> bytes:
     if event["type"] == "http.request" and not event["more_body"]:
         whole: bytes = event["body"]
         return whole

@@ -106,6 +106,7 @@ class KeptApi:
         try:
             ref = space_ref(space_id)
             await self._services.access.space(actor, ref)
+            self._services.quotas.refuse_if_spent(actor)
             async with self._reader.reading(request, actor, strict=False) as body:
                 accepted = await self._services.submission.submit(
                     actor, ref, body, idempotency_key=idempotency_key(request)

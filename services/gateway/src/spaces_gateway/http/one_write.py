@@ -19,7 +19,7 @@ EXTENSION = "spaces.cycle"
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """Given to uvicorn as `http=`; `write_answer` finds the exchange in `scope[EXTENSION]`."""
+    """What uvicorn is given as `http=` stands on this; `write_answer` finds the exchange in `scope[EXTENSION]`."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cast("Scope", cycle.scope)[EXTENSION] = cycle

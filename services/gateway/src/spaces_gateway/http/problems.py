@@ -14,6 +14,7 @@ from starlette.responses import Response
 from spaces_chassis.errors import ProblemError
 from spaces_chassis.http import Scope
 from spaces_contracts.problems import KINDS, Code, Problem
+from spaces_gateway.quotas.rate_headers import headers_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/docs/problems#"
@@ -109,6 +110,8 @@ def problem_response(
     )
     if "retry_after_s" in document:
         response.headers["retry-after"] = str(math.ceil(document["retry_after_s"]))
+    if problem.code is Code.RATE_LIMITED:
+        response.headers.update(headers_of(problem))
     if document["status"] == 401:
         response.headers["www-authenticate"] = "Bearer"
     response.headers["cache-control"] = "no-store"

@@ -111,6 +111,7 @@ class RequestsApi:
         """
         ref = space_ref(space)
         await self._services.access.space(actor, ref)  # before a large form is read
+        self._services.quotas.refuse_if_spent(actor)
         call = SubmitCall(self._services, self._waits, wait)
         try:
             # The files of a form are removed if this block fails, so waiting is not part of it.
@@ -119,7 +120,10 @@ class RequestsApi:
             status, content, location = await call.answer()
         finally:
             call.stop()
-        headers = {"location": location} if location else None
+        headers = {"location": location} if location else {}
+        headers |= {
+            name.decode(): value.decode() for name, value in self._services.quotas.headers(actor)
+        }
         return Response(content, status, headers, media_type=JSON)
 
     async def list_requests(
@@ -210,7 +214,7 @@ SUBMIT_PROBLEMS = (
     Code.SPACE_NOT_FOUND, Code.MULTIPLE_SPACES, Code.SPACE_DISABLED, Code.WORKER_NOT_CONNECTED,
     Code.QUEUE_FULL, Code.EMPTY_PROMPT, Code.INPUT_NOT_ENABLED, Code.FILE_NOT_FOUND,
     Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH, Code.PAYLOAD_TOO_LARGE,
-    Code.IDEMPOTENCY_KEY_REUSED,
+    Code.IDEMPOTENCY_KEY_REUSED, Code.RATE_LIMITED, Code.QUOTA_EXCEEDED, Code.STORAGE_FULL,
 )  # fmt: skip
 
 

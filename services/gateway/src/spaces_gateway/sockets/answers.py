@@ -20,6 +20,7 @@ def error(problem: Problem, *, request_id: str | None = None, ref: str | None = 
             request_id=request_id,
             retry=problem.kind.retry,
             facts=problem.facts,
+            retry_after_s=problem.retry_after_s,
         )
     )
 

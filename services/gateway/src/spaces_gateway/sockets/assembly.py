@@ -10,6 +10,7 @@ from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
 from spaces_contracts.connections import GATEWAY_BEAT_S
 from spaces_contracts.requests import RequestView
+from spaces_gateway.http.proxies import Proxies
 from spaces_gateway.services import ServerSentEvent, Services
 from spaces_gateway.sockets.client_hub import ClientHub
 from spaces_gateway.sockets.client_socket import ClientSocketApp
@@ -34,9 +35,11 @@ class GatewaySockets:
     def __init__(self, services: Services, limits: SocketLimits | None = None) -> None:
         s = services
         limits = limits or SocketLimits(
-            sockets=s.settings.max_connections, allowed_origins=tuple(s.settings.allowed_origins)
+            sockets=s.settings.max_connections,
+            unauthenticated_per_address=s.settings.max_unauthenticated_per_address,
+            allowed_origins=tuple(s.settings.allowed_origins),
         )
-        door = Door(limits, s.metrics)
+        door = Door(limits, s.metrics, Proxies(s.settings.trusted_proxies))
         events = EventStore(s.bus, s.clock, s.metrics)
         endings = Endings(s.bus, s.clock)
         identity = Identity(s.gateway_id, version("spaces-gateway"))
@@ -49,7 +52,7 @@ class GatewaySockets:
         self.worker_socket: App = WorkerSocketApp(workers)
         self.client_socket: App = ClientSocketApp(self.clients)
         self._routes = subscriptions(
-            s.gateway_id, Handlers(s.access, s.waiters, workers, self.clients)
+            s.gateway_id, Handlers(s.access, s.waiters, workers, self.clients, s.quotas)
         )
         beats = Loop("gateway_beat", workers.beat, GATEWAY_BEAT_S, s.clock, s.loop_metrics)
         heartbeats = Loop(

@@ -1,5 +1,6 @@
 """How a socket is let in: version, origin and room are checked before the first frame is read."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.frames import PROTOCOL
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import MAX_FRAME_BYTES
+from spaces_gateway.http.proxies import Proxies
 from spaces_gateway.sockets.answers import close, error
 from spaces_gateway.sockets.limits import SocketLimits
 from spaces_gateway.sockets.wire import Wire, wire_of
@@ -19,11 +22,13 @@ SendMessage = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Door:
     """Counts who is inside, for both kinds of socket of a process."""
 
-    def __init__(self, limits: SocketLimits, metrics: Metrics) -> None:
+    def __init__(self, limits: SocketLimits, metrics: Metrics, proxies: Proxies) -> None:
         self.limits = limits
+        self._proxies = proxies
         self.leaving = False
         self._inside = 0
         self._unknown = 0
+        self._unknown_from: Counter[str] = Counter()
         sockets = metrics.gauge("spaces_gateway_sockets", "Open WebSockets, by kind.", ["kind"])
         self._gauges = {kind: sockets.labels(kind) for kind in ("worker", "client")}
         slow = metrics.counter(
@@ -51,10 +56,11 @@ class Door:
         """Accepts the socket. One that may not stay hears why in an `error` frame, and None is returned."""
         await receive()  # websocket.connect
         offered: Sequence[str] = scope.get("subprotocols") or ()
+        address = self._proxies.address(scope)
         problem = (
             self._version_problem(offered, required=kind == "worker")
             or self._origin_problem(scope, kind)
-            or self._room_problem()
+            or self._room_problem(address)
         )
         chosen = PROTOCOL if PROTOCOL in offered else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
@@ -64,7 +70,8 @@ class Door:
             wire.write([error(problem).frame])
             wire.close(close(problem).code, problem.code)
             return None
-        return Visit(self, wire, kind)
+        wire.limit(self.limits.unauthenticated_frame_bytes)
+        return Visit(self, wire, kind, address)
 
     def _version_problem(self, offered: Sequence[str], *, required: bool) -> Problem | None:
         # A worker must say its version: an agent of another release then hears what to install.
@@ -94,11 +101,14 @@ class Door:
             facts={"origin": text[:200]},
         )
 
-    def _room_problem(self) -> Problem | None:
+    def _room_problem(self, address: str) -> Problem | None:
         if self.leaving:
             return Problem(code=Code.GOING_AWAY, message="This gateway is stopping.")
         if self._inside >= self.limits.sockets or self._unknown >= self.limits.unauthenticated:
             return Problem(code=Code.TOO_MANY_CONNECTIONS, facts={"sockets": self._inside})
+        if self._unknown_from[address] >= self.limits.unauthenticated_per_address:
+            message = "Too many sockets of this address have not said who they are."
+            return Problem(code=Code.TOO_MANY_CONNECTIONS, message=message)
         return None
 
     def entered(self, kind: str, by: int) -> None:
@@ -110,29 +120,34 @@ class Door:
         """For a Visit only."""
         self._slow[kind].inc()
 
-    def unknown(self, by: int) -> None:
+    def unknown(self, address: str, by: int) -> None:
         """For a Visit only."""
         self._unknown += by
+        self._unknown_from[address] += by
+        if not self._unknown_from[address]:
+            del self._unknown_from[address]
 
 
 class Visit:
     """One socket that was let in, until `leave`."""
 
-    __slots__ = ("_door", "_kind", "_known", "wire")
+    __slots__ = ("_address", "_door", "_kind", "_known", "wire")
 
-    def __init__(self, door: Door, wire: Wire, kind: str) -> None:
+    def __init__(self, door: Door, wire: Wire, kind: str, address: str) -> None:
+        self._address = address
         self._door = door
         self._kind = kind
         self._known = False
         self.wire = wire
         door.entered(kind, 1)
-        door.unknown(1)
+        door.unknown(address, 1)
 
     def identified(self) -> None:
         """The peer has shown who it is."""
         if not self._known:
             self._known = True
-            self._door.unknown(-1)
+            self.wire.limit(MAX_FRAME_BYTES)
+            self._door.unknown(self._address, -1)
 
     def too_slow(self) -> None:
         """The peer did not read."""

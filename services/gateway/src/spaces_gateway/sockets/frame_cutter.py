@@ -21,11 +21,11 @@ class Piece(NamedTuple):
 class FrameCutter:
     """One connection's, after the handshake."""
 
-    __slots__ = ("_head", "_max_bytes", "_owed")
+    __slots__ = ("_head", "_owed", "max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         """A frame of more than `max_bytes` is not plain."""
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._head = b""  # a frame's first bytes, too few to know its length
         self._owed = 0  # what is missing of a frame whose beginning was handed out
 
@@ -50,7 +50,7 @@ class FrameCutter:
                 self._owed = end - length
                 pieces.append(Piece(data[at:], 0))
                 break
-            plain = data[at] == _FINAL_TEXT and data[at + 1] & _MASKED and size <= self._max_bytes
+            plain = data[at] == _FINAL_TEXT and data[at + 1] & _MASKED and size <= self.max_bytes
             pieces.append(Piece(data[at:end], payload_at - at if plain else 0))
             at = end
         return pieces

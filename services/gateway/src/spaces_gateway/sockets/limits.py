@@ -20,6 +20,10 @@ class SocketLimits:
     first_frame_s: float = FIRST_FRAME_S
     sockets: int = 10_000  # per process, both kinds
     unauthenticated: int = 2_000
+    # Of these, from one address: nobody takes the room of all others. A proxy that is not trusted is one address.
+    unauthenticated_per_address: int = 1_000
+    # What somebody says before they are known is short; a worker lists what it has in flight.
+    unauthenticated_frame_bytes: int = 256 * 1024
     subscriptions: int = 1024  # per client socket, requests and spaces together
     submits: int = 64  # unanswered, per client socket; then its frames wait unread
     client_outbox: OutboxLimits = field(default_factory=lambda: OutboxLimits(256, 256 * 1024))

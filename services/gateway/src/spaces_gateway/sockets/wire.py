@@ -77,6 +77,10 @@ class Wire(Protocol):
         """Ends the connection now, without a close frame."""
         ...
 
+    def limit(self, frame_bytes: int) -> None:
+        """From now on larger messages end the connection with 1009, before they are held."""
+        ...
+
     def pause_reading(self) -> None:
         """Stops taking frames in, so that the sender feels that we are busy."""
         ...
@@ -244,6 +248,10 @@ class SpacesWebSocketProtocol(WebSocketsSansIOProtocol):
     def abort(self) -> None:
         self.stop_keepalive()
         self.transport.abort()
+
+    def limit(self, frame_bytes: int) -> None:
+        self.conn.max_message_size = frame_bytes
+        self.cutter.max_bytes = frame_bytes
 
     def pause_reading(self) -> None:
         if not self.reading_held and not self.closing:

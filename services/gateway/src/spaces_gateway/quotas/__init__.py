@@ -1,0 +1,1 @@
+"""How much a tenant or key may use, as this gateway holds to it."""
