@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.files import InputKind
 from spaces_contracts.problems import Code
-from spaces_gateway.files.content import MAX_NAME_BYTES, judge, plain_media_type, safe_name
+from spaces_gateway.files.content import judge, plain_media_type
+from spaces_gateway.files.names import MAX_NAME_BYTES, safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(20)
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01" + bytes(50)

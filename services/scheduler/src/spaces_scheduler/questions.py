@@ -3,9 +3,11 @@
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
+    AskHolder,
     CancelRequest,
     GetQueues,
     GetRequests,
+    HolderReply,
     ListRequests,
     QueueList,
     RequestList,
@@ -48,6 +50,10 @@ class Questions:
     async def queues(self, command: GetQueues) -> QueueList:
         """Spaces that do not exist are left out."""
         return QueueList(queues=await self._store.queues(command.space_ids))
+
+    async def holder(self, command: AskHolder) -> HolderReply:
+        """Who holds what is a yes or no: a stranger learns nothing else."""
+        return HolderReply(holds=await self._store.holds(command))
 
     async def cancel(self, command: CancelRequest) -> RequestReply:
         """Raises request_not_found."""

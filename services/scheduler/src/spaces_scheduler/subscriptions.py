@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from spaces_chassis.bus import Route, on, serve
 from spaces_contracts.requests import (
     Announce,
+    AskHolder,
     CancelRequest,
     GetQueues,
     GetRequests,
@@ -42,6 +43,7 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         serve(GetRequests, questions.get, queue=QUEUE),
         serve(ListRequests, questions.list, queue=QUEUE),
         serve(GetQueues, questions.queues, queue=QUEUE),
+        serve(AskHolder, questions.holder, queue=QUEUE),
         serve(CancelRequest, questions.cancel, queue=QUEUE),
         on(JobAnswer, handlers.answers.answer, queue=QUEUE),
         on(JobResult, handlers.results.finish, queue=QUEUE),

@@ -34,7 +34,10 @@ class GatewaySockets:
     def __init__(self, services: Services, limits: SocketLimits | None = None) -> None:
         s = services
         limits = limits or SocketLimits(
-            sockets=s.settings.max_connections, allowed_origins=tuple(s.settings.allowed_origins)
+            sockets=s.settings.max_connections,
+            allowed_origins=tuple(s.settings.allowed_origins),
+            public_url=s.settings.public_url,
+            tls=s.settings.tls_cert is not None,
         )
         door = Door(limits, s.metrics)
         events = EventStore(s.bus, s.clock, s.metrics)
