@@ -172,11 +172,13 @@ def _one_part(data: bytes, most: int) -> tuple[int, int]:
         taken += len(piece)
         made += len(decoder.decompress(piece, _STEP))
         # bzip2 makes 45 MB of 40 bytes: what it has not said yet counts too. zlib says all at once.
-        while made <= FREE_BYTES and not getattr(decoder, "needs_input", True):
-            if decoder.eof:
-                break
+        while made <= FREE_BYTES and _has_more(decoder):
             made += len(decoder.decompress(b"", _STEP))
     return taken - len(decoder.unused_data), made
+
+
+def _has_more(decoder: _Decoder) -> bool:
+    return not decoder.eof and not getattr(decoder, "needs_input", True)
 
 
 def check_zstd(head: bytes, size: int, limits: UnpackLimits) -> None:

@@ -26,8 +26,8 @@ _CONTAINERS = re.compile(r"mp4|ogg|webm|matroska|quicktime|3gpp|ms-asf|x-ms-w[mv
 _MEDIA_TYPE = re.compile(r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,127}$")
 # How a file of a type must begin, for types whose readers are much alike but for this.
 _BEGINS = {
-    rb"\x89PNG\r\n\x1a\n": ("image/png", "image/apng"),
-    rb"\xff\xd8\xff": ("image/jpeg", "image/jpg"),
+    rb"\x89PNG\r\n\x1a\n": ("image/png", "image/apng", "image/x-png"),
+    rb"\xff\xd8\xff": ("image/jpeg", "image/jpg", "image/pjpeg", "image/mpo"),
     rb"GIF8[79]a": ("image/gif",),
     rb"RIFF....WEBP": ("image/webp",),
     rb"BM": ("image/bmp", "image/x-ms-bmp"),
@@ -57,6 +57,12 @@ _MUST_BEGIN = {
     for begin, types in _BEGINS.items()
     for media_type in types
 }
+# What begins so is no other picture, sound or video. TIFF and ID3 are not among them: other formats build on those.
+_OWN = [
+    (re.compile(begin, re.DOTALL), types)
+    for begin, types in _BEGINS.items()
+    if not {"image/tiff", "image/bmp", "audio/flac", "application/pdf"} & set(types)
+]
 _ZIPPED = re.compile(r"application/vnd\.(openxmlformats-officedocument|oasis\.opendocument)\.")
 _TEXT = re.compile(
     r"text/|application/(json|xml|javascript|yaml|toml|x-ndjson|jsonl|sql|[a-z0-9.-]+\+(json|xml))$"
@@ -116,6 +122,8 @@ def _fits(media_type: str, head: bytes) -> bool:
         begin = _MUST_BEGIN["application/zip"]
     if begin is not None:
         return begin.match(head) is not None
+    if media_type.split("/")[0] in _MEDIA:
+        return not any(own.match(head) for own, types in _OWN if media_type not in types)
     # Programs and the like have zeros; text has none, unless each of its characters takes two bytes.
     return not (_TEXT.match(media_type) and b"\0" in head and not head.startswith(_WIDE_TEXT))
 
