@@ -17,7 +17,7 @@ from spaces_contracts.requests import AskHolder
 from spaces_gateway.files.signing import Purpose
 from tests.integration.gateway.backends import some_file
 from tests.integration.gateway.conftest import ADMIN, Running
-from tests.support.keys import bearer
+from tests.support.keys import bearer, key_called
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
 NOBODY = {"authorization": ""}
@@ -125,7 +125,7 @@ async def test_an_admin_submits_its_own_file_to_any_tenants_space(running: Runni
 INSTANCE = new_id()
 # The agent that has the job, at its first attempt.
 WORKER = {
-    "authorization": "Bearer worker-secret",
+    "authorization": f"Bearer {key_called('worker', PrincipalKind.WORKER_TOKEN)}",
     "spaces-instance": INSTANCE,
     "spaces-attempt": "1",
 }
@@ -140,7 +140,7 @@ async def submit_with_file(running: Running, content: bytes) -> tuple[str, str, 
     assert request.files[0].url
     assert request.upload_url
     running.backends.add_principal(
-        "worker-secret", PrincipalKind.WORKER_TOKEN, space_ids=[space.space_id]
+        "worker", PrincipalKind.WORKER_TOKEN, space_ids=[space.space_id]
     )
     running.backends.held.add((request.request_id, 1, INSTANCE))
     return request.request_id, request.files[0].url, request.upload_url
@@ -169,9 +169,9 @@ async def test_a_worker_reads_inputs_and_uploads_outputs_with_its_token(running:
     [
         ({"authorization": ""}, 401, "unauthenticated"),
         ({"authorization": "Bearer nobody"}, 401, "unauthenticated"),
-        ({"authorization": "Bearer user-secret"}, 403, "forbidden"),
-        ({"authorization": "Bearer admin-secret"}, 403, "forbidden"),
-        ({"authorization": "Bearer other-worker"}, 403, "forbidden"),  # of another space
+        (bearer("user"), 403, "forbidden"),
+        (bearer("admin", PrincipalKind.ADMIN), 403, "forbidden"),
+        (bearer("other", PrincipalKind.WORKER_TOKEN), 403, "forbidden"),  # of another space
         ({"spaces-instance": new_id()}, 403, "forbidden"),  # another worker of this space
         ({"spaces-instance": "x"}, 403, "forbidden"),
         ({"spaces-instance": ""}, 403, "forbidden"),
@@ -185,7 +185,7 @@ async def test_the_addresses_of_a_job_serve_nobody_but_the_worker_that_has_it(
     _, input_url, upload_url = await submit_with_file(running, b"in")
     elsewhere = running.backends.add_space("elsewhere")
     running.backends.add_principal(
-        "other-worker", PrincipalKind.WORKER_TOKEN, space_ids=[elsewhere.space_id]
+        "other", PrincipalKind.WORKER_TOKEN, space_ids=[elsewhere.space_id]
     )
     before = len(stored_files(running))
     for answer in (

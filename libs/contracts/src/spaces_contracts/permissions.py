@@ -139,6 +139,7 @@ RULES: tuple[Rule, ...] = (
         "draining", "ping", "pong",
     ), commands=("Attach", "EdgeAttach")),
     Rule("ask who somebody is", Whose.SERVICE, commands=("Authenticate", "RedeemTicket", "GetLogin")),
+    Rule("ask which worker has a request's files", Whose.SERVICE, commands=("AskHolder",)),
     Rule("keep connections alive and end them", Whose.SERVICE, commands=("GatewayBeat", "ConnectionEnded", "Announce")),
 )  # fmt: skip
 

@@ -48,7 +48,9 @@ _BEGINS = {
     rb"\x28\xb5\x2f\xfd": ("application/zstd", "application/x-zstd"),
     rb"7z\xbc\xaf\x27\x1c": ("application/x-7z-compressed",),
     rb"Rar!\x1a\x07": ("application/vnd.rar", "application/x-rar-compressed"),
-    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("application/msword", "application/vnd.ms-powerpoint"),
+    # Word opens rich text and, by an old habit, calls it its own.
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|\{\\rtf": ("application/msword",),
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("application/vnd.ms-powerpoint",),
     rb"\{\\rtf": ("application/rtf", "text/rtf"),
     rb"\x00asm": ("application/wasm",),
 }
@@ -63,6 +65,8 @@ _OWN = [
     for begin, types in _BEGINS.items()
     if not {"image/tiff", "image/bmp", "audio/flac", "application/pdf"} & set(types)
 ]
+# A zip, or with a password the container that came before.
+_OFFICE = re.compile(rb"PK(\x03\x04|\x05\x06|\x07\x08)|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _ZIPPED = re.compile(r"application/vnd\.(openxmlformats-officedocument|oasis\.opendocument)\.")
 _TEXT = re.compile(
     r"text/|application/(json|xml|javascript|yaml|toml|x-ndjson|jsonl|sql|[a-z0-9.-]+\+(json|xml))$"
@@ -119,7 +123,7 @@ def plain_media_type(declared: str | None) -> str:
 def _fits(media_type: str, head: bytes) -> bool:
     begin = _MUST_BEGIN.get(media_type)
     if begin is None and _ZIPPED.match(media_type):
-        begin = _MUST_BEGIN["application/zip"]
+        begin = _OFFICE
     if begin is not None:
         return begin.match(head) is not None
     if media_type.split("/")[0] in _MEDIA:

@@ -92,7 +92,7 @@ class FileStore:
         name = safe_name(upload.name)
         content = judge(head, upload.media_type, name)
         await self._put(_data(file_id), intake)
-        await self._examine(file_id, content, intake.size)
+        await self._examine(file_id, content, head, intake.size)
         stored = StoredFile(
             file_id=file_id,
             tenant_id=upload.tenant_id,
@@ -111,10 +111,12 @@ class FileStore:
         self._meters.stored[stored.kind].inc()
         return stored
 
-    async def _examine(self, file_id: str, content: Content, size: int) -> None:
+    async def _examine(self, file_id: str, content: Content, head: bytes, size: int) -> None:
         """Removes the data of a file that is refused for what it would become."""
 
         async def read(start: int, end: int) -> bytes:
+            if end <= len(head):
+                return head[start:end]
             found = await obstore.get_range_async(self._store, _data(file_id), start=start, end=end)
             return bytes(found)
 
