@@ -139,9 +139,7 @@ async def submit_with_file(running: Running, content: bytes) -> tuple[str, str, 
     request = running.backends.submitted.values[-1]
     assert request.files[0].url
     assert request.upload_url
-    running.backends.add_principal(
-        "worker", PrincipalKind.WORKER_TOKEN, space_ids=[space.space_id]
-    )
+    running.backends.add_principal("worker", PrincipalKind.WORKER_TOKEN, space_ids=[space.space_id])
     running.backends.held.add((request.request_id, 1, INSTANCE))
     return request.request_id, request.files[0].url, request.upload_url
 
