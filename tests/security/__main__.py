@@ -14,7 +14,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.security import flood, matrix, nats_subjects, revocation, schema
+from tests.security import (
+    flood,
+    matrix,
+    nats_subjects,
+    origins,
+    revocation,
+    schema,
+    ssrf,
+    uploads,
+)
 from tests.security.campaign import Campaign
 from tests.support.platform import running_platform
 
@@ -46,12 +55,25 @@ def _schema() -> Campaign:
         return asyncio.run(campaign)
 
 
+def _origins() -> Campaign:
+    with running_platform(environ_of={"gateway": origins.ENVIRON}) as platform:
+        return asyncio.run(origins.run(platform.gateway_url))
+
+
+def _uploads() -> Campaign:
+    with running_platform(environ_of={"gateway": uploads.ENVIRON}) as platform:
+        return asyncio.run(uploads.run(platform))
+
+
 CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
     "flood": _flood,
     "matrix": _matrix,
     "nats_subjects": nats_subjects.run,
+    "origins": _origins,
     "revocation": _revocation,
     "schema": _schema,
+    "ssrf": lambda: asyncio.run(ssrf.run()),
+    "uploads": _uploads,
 }
 
 

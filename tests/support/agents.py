@@ -14,7 +14,7 @@ from spaces_contracts.connections import AgentInfo
 from spaces_worker_agent.backoff import Backoff
 from spaces_worker_agent.engine import Engine
 from spaces_worker_agent.exits import Leave
-from spaces_worker_agent.files import Transfers
+from spaces_worker_agent.files import Bearer, Transfers
 from spaces_worker_agent.link import Introduction, Link
 from spaces_worker_agent.process import HandlerCommand
 from spaces_worker_agent.spool import Spool
@@ -76,11 +76,13 @@ async def start_engine(
     name: str, spool: Path, origin: str, slots: int, grace_s: float, processes: int = 1
 ) -> Engine:
     """Handlers are loaded when it returns."""
+    opened = Spool.open(spool)
+    bearer = Bearer("token-of-the-test", opened.identity.instance_id)
     engine = Engine(
-        Spool.open(spool),
+        opened,
         HandlerCommand(f"{HANDLERS}:{name}", dict(os.environ), grace_s, processes),
         slots=slots,
-        transfers=Transfers(origin, httpx2.AsyncClient(trust_env=False)),
+        transfers=Transfers(origin, httpx2.AsyncClient(trust_env=False), bearer),
         work_root=Path(tempfile.mkdtemp(dir=spool.parent)),
         watcher=Quiet(),
     )

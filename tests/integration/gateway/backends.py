@@ -1,6 +1,6 @@
 """Registry and scheduler as far as HTTP needs them: in memory, scripted by the tests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,9 +47,11 @@ from spaces_contracts.quotas import (
     TakeStorage,
 )
 from spaces_contracts.requests import (
+    AskHolder,
     CancelRequest,
     GetQueues,
     GetRequests,
+    HolderReply,
     ListRequests,
     NewRequest,
     Queue,
@@ -98,6 +100,8 @@ class Backends:
         self.refusals: dict[type[Command[Any]], Refusal] = {}
         # The verdict of the next submits, until changed.
         self.verdict: Problem | None = None
+        # (request, attempt, instance) of agents that hold what they ask files for.
+        self.held: set[tuple[str, int, str]] = set()
         self.finish_at_once: str | None = None
         self.admin = self.add_principal("admin", PrincipalKind.ADMIN, tenant=False)
         self.user = self.add_principal("user", PrincipalKind.API_KEY)
@@ -108,11 +112,23 @@ class Backends:
         self.open = 0
 
     def add_principal(
-        self, name: str, kind: PrincipalKind, *, tenant: bool = True, tenant_id: str | None = None
+        self,
+        name: str,
+        kind: PrincipalKind,
+        *,
+        tenant: bool = True,
+        tenant_id: str | None = None,
+        space_ids: Sequence[str] = (),
     ) -> Principal:
         """A credential that is known from now on: `key_called` makes its secret from the name."""
         owner = tenant_id or (self.tenant_id if tenant else None)
-        principal = Principal(principal_id=new_id(), kind=kind, tenant_id=owner, name=name)
+        principal = Principal(
+            principal_id=new_id(),
+            kind=kind,
+            tenant_id=owner,
+            name=name,
+            space_ids=list(space_ids),
+        )
         self.principals[sha256_hex(key_called(name, kind))] = principal
         return principal
 
@@ -167,6 +183,7 @@ class Backends:
         self.serve(GetRequests, self._get_requests)
         self.serve(ListRequests, self._list_requests)
         self.serve(CancelRequest, self._cancel)
+        self.serve(AskHolder, self._holder)
         self.serve(GetQueues, self._queues)
         self.serve(CreateSpace, self._create_space)
         self.serve(UpdateSpace, self._update_space)
@@ -322,6 +339,12 @@ class Backends:
         problem = Problem(code=Code.CANCELLED, message="Cancelled by its owner.")
         await self.finish(view.request_id, "null", state=RequestState.CANCELLED, error=problem)
         return RequestReply(request=self.views[view.request_id])
+
+    def _holder(self, command: AskHolder) -> Reply:
+        held = (command.request_id, command.attempt, command.instance_id) in self.held
+        return HolderReply(
+            holds=held and self.requests[command.request_id].space_id in command.space_ids
+        )
 
     def _queues(self, command: GetQueues) -> Reply:
         return QueueList(queues=[Queue(space_id=one, queue_size=2) for one in command.space_ids])

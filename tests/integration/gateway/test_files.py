@@ -1,6 +1,7 @@
 """Files over HTTP: whole, in parts, by signed addresses, and never anybody else's."""
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from spaces_contracts.access import PrincipalKind
 from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.problems import Code, Problem
+from spaces_contracts.requests import AskHolder
 from spaces_gateway.files.signing import Purpose
 from tests.integration.gateway.backends import some_file
 from tests.integration.gateway.conftest import ADMIN, Running
-from tests.support.keys import bearer
+from tests.support.keys import bearer, key_called
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
 NOBODY = {"authorization": ""}
@@ -119,26 +122,37 @@ async def test_an_admin_submits_its_own_file_to_any_tenants_space(running: Runni
     assert answer.status_code == 202
 
 
+INSTANCE = new_id()
+# The agent that has the job, at its first attempt.
+WORKER = {
+    "authorization": f"Bearer {key_called('worker', PrincipalKind.WORKER_TOKEN)}",
+    "spaces-instance": INSTANCE,
+    "spaces-attempt": "1",
+}
+
+
 async def submit_with_file(running: Running, content: bytes) -> tuple[str, str, str]:
-    """Request id, the worker's address of the input, and where it uploads."""
-    running.backends.add_space("files", inputs=["file"])
+    """Request id, the worker's address of the input, and where it uploads; WORKER has the job."""
+    space = running.backends.add_space("files", inputs=["file"])
     file = await upload(running, content)
     await running.post("/api/spaces/files/requests", json={"files": [file["file_id"]]})
     request = running.backends.submitted.values[-1]
     assert request.files[0].url
     assert request.upload_url
+    running.backends.add_principal("worker", PrincipalKind.WORKER_TOKEN, space_ids=[space.space_id])
+    running.backends.held.add((request.request_id, 1, INSTANCE))
     return request.request_id, request.files[0].url, request.upload_url
 
 
-async def test_a_worker_reads_inputs_and_uploads_outputs_without_a_key(running: Running) -> None:
+async def test_a_worker_reads_inputs_and_uploads_outputs_with_its_token(running: Running) -> None:
     request_id, input_url, upload_url = await submit_with_file(running, b"in")
-    assert (await running.get(input_url, headers=NOBODY)).content == b"in"
+    assert (await running.get(input_url, headers=WORKER)).content == b"in"
     for method in ("PUT", "POST"):
         answer = await running.client.request(
             method,
             upload_url,
             content=PNG,
-            headers=NOBODY | {"content-type": "image/png", "x-file-name": "out.png"},
+            headers=WORKER | {"content-type": "image/png", "x-file-name": "out.png"},
         )
         assert answer.status_code == 201, answer.text
     ref = answer.json()
@@ -148,10 +162,62 @@ async def test_a_worker_reads_inputs_and_uploads_outputs_without_a_key(running: 
     assert (await running.get(f"/api/files/{ref['file_id']}")).content == PNG
 
 
+@pytest.mark.parametrize(
+    ("who", "status", "code"),
+    [
+        ({"authorization": ""}, 401, "unauthenticated"),
+        ({"authorization": "Bearer nobody"}, 401, "unauthenticated"),
+        (bearer("user"), 403, "forbidden"),
+        (bearer("admin", PrincipalKind.ADMIN), 403, "forbidden"),
+        (bearer("other", PrincipalKind.WORKER_TOKEN), 403, "forbidden"),  # of another space
+        ({"spaces-instance": new_id()}, 403, "forbidden"),  # another worker of this space
+        ({"spaces-instance": "x"}, 403, "forbidden"),
+        ({"spaces-instance": ""}, 403, "forbidden"),
+        ({"spaces-attempt": "2"}, 403, "forbidden"),
+        ({"spaces-attempt": "x"}, 422, "invalid_request"),
+    ],
+)
+async def test_the_addresses_of_a_job_serve_nobody_but_the_worker_that_has_it(
+    running: Running, who: dict[str, str], status: int, code: str
+) -> None:
+    _, input_url, upload_url = await submit_with_file(running, b"in")
+    elsewhere = running.backends.add_space("elsewhere")
+    running.backends.add_principal(
+        "other", PrincipalKind.WORKER_TOKEN, space_ids=[elsewhere.space_id]
+    )
+    before = len(stored_files(running))
+    for answer in (
+        await running.get(input_url, headers=WORKER | who),
+        await running.client.put(upload_url, content=b"out", headers=WORKER | who),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert len(stored_files(running)) == before
+
+
+async def test_the_address_of_one_request_does_not_serve_another_that_the_worker_has(
+    running: Running,
+) -> None:
+    _, input_url, upload_url = await submit_with_file(running, b"in")
+    other = new_id()
+    running.backends.held.add((other, 1, INSTANCE))
+    foreign_input = re.sub(r"request=\w+", f"request={other}", input_url)
+    foreign_upload = re.sub(r"results/\w+", f"results/{other}", upload_url)
+    for method, url in (("GET", foreign_input), ("PUT", foreign_upload)):
+        answer = await running.client.request(method, url, headers=WORKER)
+        assert (answer.status_code, answer.json()["code"]) == (403, "signature_invalid")
+
+
+async def test_without_a_scheduler_a_job_s_files_are_asked_for_again(running: Running) -> None:
+    _, input_url, _ = await submit_with_file(running, b"in")
+    running.backends.refusals[AskHolder] = Problem(code=Code.UNAVAILABLE)
+    answer = await running.get(input_url, headers=WORKER)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
 async def test_an_output_is_checked_by_content_too(running: Running) -> None:
     _, _, upload_url = await submit_with_file(running, b"in")
     answer = await running.client.put(
-        upload_url, content=b"text", headers=NOBODY | {"content-type": "image/png"}
+        upload_url, content=b"text", headers=WORKER | {"content-type": "image/png"}
     )
     assert (answer.status_code, answer.json()["code"]) == (415, "file_type_mismatch")
 

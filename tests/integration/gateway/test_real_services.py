@@ -75,7 +75,7 @@ def test_files_go_to_the_worker_and_come_back(client: httpx2.Client) -> None:
     ).json()
     assert body["state"] == "succeeded", body
     (file,) = body["output_files"]
-    assert (file["name"], file["media_type"]) == ("joined.txt", "text/plain")
+    assert (file["name"], file["media_type"]) == ("joined.bin", "application/octet-stream")
     by_address = client.get(file["url"], headers={"authorization": ""})
     by_key = client.get(f"/api/files/{file['file_id']}")
     assert by_address.content == by_key.content == b"head:" + content

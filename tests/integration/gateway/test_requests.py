@@ -134,7 +134,8 @@ async def test_a_form_submits_its_files(running: Running) -> None:
     assert (file.name, file.kind, file.size_bytes) == ("a b.png", "image", 108)
     assert (request.inputs, request.priority) == (["prompt", "image"], 3)
     assert file.url is not None
-    fetched = await running.get(file.url, headers={"authorization": ""})
+    assert file.url.startswith(f"/files/{file.file_id}?")
+    fetched = await running.get(f"/api/files/{file.file_id}")
     assert fetched.content == png
 
 

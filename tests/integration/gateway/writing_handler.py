@@ -8,8 +8,8 @@ from spaces_worker_agent import OutputFile, Request
 
 def handler(request: Request) -> object:
     """The prompt and every input, joined in one output file."""
-    path = Path(tempfile.mkdtemp()) / "joined.txt"
+    path = Path(tempfile.mkdtemp()) / "joined.bin"
     path.write_bytes(
         (request.prompt or "").encode() + b"".join(file.path.read_bytes() for file in request.files)
     )
-    return {"files": OutputFile(path, media_type="text/plain")}
+    return {"files": OutputFile(path, media_type="application/octet-stream")}

@@ -1,16 +1,19 @@
 """Reading requests and queues."""
 
+from typing import Any
+
 import pytest
 
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
+    AskHolder,
     GetQueues,
     GetRequests,
     ListRequests,
     RequestState,
 )
-from tests.integration.scheduler.world import PRINCIPAL, TENANT, World, new_request
+from tests.integration.scheduler.world import PRINCIPAL, TENANT, Worker, World, new_request
 
 OTHER = "othertenant00000000000000"
 
@@ -105,3 +108,51 @@ async def test_a_queue_tells_how_full_it_is_and_how_long_the_next_one_waits(worl
     assert (busy.queue_size, busy.running) == (2, 2)
     assert busy.eta_s is not None
     assert busy.eta_s > 0
+
+
+async def holds(world: World, worker: Worker, request_id: str, **other: Any) -> bool:
+    asked: dict[str, Any] = {
+        "request_id": request_id,
+        "attempt": 1,
+        "instance_id": worker.instance_id,
+        "space_ids": [worker.space_id],
+    } | other
+    return (await world.bus.request(AskHolder(**asked))).holds
+
+
+async def test_only_the_agent_that_has_the_attempt_holds_it(world: World) -> None:
+    space_id, other = await world.lanes.open(), await world.lanes.open()
+    worker, idle = await world.worker(space_id), await world.worker(space_id, slots=1)
+    stranger = await world.worker(other)
+    runs = (await world.submit(space_id)).request_id
+    holder, neighbour = (worker, idle) if await holds(world, worker, runs) else (idle, worker)
+    assert await holds(world, holder, runs)
+    assert not await holds(world, neighbour, runs)
+    assert not await holds(world, stranger, runs)
+    assert not await holds(world, holder, runs, attempt=2)
+    assert not await holds(world, holder, new_id())
+    assert not await holds(world, holder, runs, space_ids=[other])
+    assert not await holds(world, holder, runs, space_ids=[])
+
+
+async def test_an_agent_that_was_cut_off_holds_its_attempt_until_another_gets_it(
+    world: World,
+) -> None:
+    space_id = await world.lanes.open(retry_after_start=True)
+    first = await world.worker(space_id)
+    request_id = (await world.submit(space_id)).request_id
+    await world.detach(first)
+    assert await holds(world, first, request_id)  # it may come back and be adopted with it
+    second = await world.worker(space_id)
+    assert await holds(world, second, request_id, attempt=2)
+    assert not await holds(world, first, request_id)
+
+
+async def test_nobody_holds_what_has_ended(world: World) -> None:
+    space_id = await world.lanes.open()
+    worker = await world.worker(space_id)
+    request_id = (await world.submit(space_id)).request_id
+    job = await worker.jobs.next()
+    await worker.finish(job)
+    assert (await world.get(request_id)).state is RequestState.SUCCEEDED
+    assert not await holds(world, worker, request_id)

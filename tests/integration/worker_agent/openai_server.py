@@ -17,6 +17,7 @@ class OpenAiServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[dict[str, Any]] = []
         self.models = ["tiny", "other"]
+        self.redirect: str | None = None
         self.key = ""
         self.go_on = threading.Event()
         self.hung_up = threading.Event()
@@ -38,6 +39,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body)
+        if self.server.redirect is not None:
+            self.send_response(307)
+            self.send_header("Location", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         prompt = body["messages"][-1]["content"]
         if prompt == "refuse":
             self._answer(400, {"error": {"message": "context is too long"}})

@@ -30,6 +30,8 @@ class FileServer(ThreadingHTTPServer):
         self.uploads: list[tuple[str, str, bytes]] = []
         self.asked = 0
         self.failures: list[int] = []
+        self.callers: list[tuple[str, str, str]] = []
+        self.redirect: str | None = None
 
     @property
     def url(self) -> str:
@@ -57,8 +59,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(json.dumps(ref).encode())
 
     def _answer(self, body: bytes) -> None:
+        said = ("Authorization", "Spaces-Instance", "Spaces-Attempt")
+        self.server.callers.append(tuple(self.headers.get(name, "") for name in said))  # type: ignore[arg-type]  # three
         status = self.server.failures.pop(0) if self.server.failures else 200
+        if self.server.redirect is not None:
+            status = 307
         self.send_response(status)
+        if self.server.redirect is not None:
+            self.send_header("Location", self.server.redirect)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -190,3 +198,64 @@ async def test_a_cancel_ends_a_fetch(
     await visit.cancel(rid)
     assert (await visit.result())["status"] == "cancelled"
     assert agent.engine.pool.pids == pids
+
+
+async def test_each_call_says_whose_it_is(
+    gateway: FakeGateway, start_agent: StartAgent, files: FileServer
+) -> None:
+    agent = await start_agent("with_files")
+    await given_back(gateway, {"files": [files.ref()]})
+    instance = agent.engine.spool.identity.instance_id
+    assert files.callers == [("Bearer token-of-the-test", instance, "1")] * 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{elsewhere}/files/x?sig=s",
+        "//{host}/files/x",
+        "/\\{host}/files/x",
+        "\\\\{host}/files/x",
+        "///{host}/files/x",
+        "/../files/x",
+        "file:///etc/passwd",
+        "{elsewhere}",
+        "@{host}/files/x",
+        "/files/\tx",
+    ],
+)
+async def test_an_address_that_leads_elsewhere_is_not_asked(
+    gateway: FakeGateway, start_agent: StartAgent, files: FileServer, address: str
+) -> None:
+    elsewhere = FileServer()
+    thread = threading.Thread(target=elsewhere.serve_forever, daemon=True)
+    thread.start()
+    url = address.format(elsewhere=elsewhere.url, host=elsewhere.url.removeprefix("http://"))
+    try:
+        await start_agent("with_files")
+        result = await given_back(gateway, {"files": [files.ref(url=url)]})
+    finally:
+        elsewhere.shutdown()
+        elsewhere.server_close()
+        thread.join()
+    assert "does not lie on the gateway" in result["error"]["message"]
+    assert (elsewhere.asked, files.asked) == (0, 0)
+
+
+async def test_a_redirect_is_not_followed(
+    gateway: FakeGateway, start_agent: StartAgent, files: FileServer
+) -> None:
+    files.redirect = "/files/elsewhere"
+    await start_agent("with_files")
+    result = await given_back(gateway, {"files": [files.ref()]})
+    assert "could not be fetched: HTTP 307" in result["error"]["message"]
+    assert files.asked == 1
+
+
+async def test_a_file_that_grows_beyond_what_its_request_says_is_cut_off(
+    gateway: FakeGateway, start_agent: StartAgent, files: FileServer
+) -> None:
+    files.content = bytes(1_000_000)
+    await start_agent("with_files")
+    result = await given_back(gateway, {"files": [files.ref()]})
+    assert "is larger than its request says" in result["error"]["message"]

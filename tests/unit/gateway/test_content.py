@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.files import InputKind
 from spaces_contracts.problems import Code
-from spaces_gateway.files.content import MAX_NAME_BYTES, judge, plain_media_type, safe_name
+from spaces_gateway.files.content import judge, plain_media_type
+from spaces_gateway.files.names import MAX_NAME_BYTES, safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(20)
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01" + bytes(50)
@@ -155,3 +156,46 @@ def test_a_safe_name_is_one_printable_path_component(name: str) -> None:
 )
 def test_names_that_people_send(name: str | None, safe: str) -> None:
     assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("declared", "head"),
+    [
+        ("image/png", JPEG),
+        ("image/jpeg", PNG),
+        ("image/webp", WAV),
+        ("image/heic", PNG),
+        ("image/svg+xml", GIF),
+        ("audio/mpeg", WAV),
+        ("audio/ogg", ZIP),
+        ("video/mp4", ZIP),
+        ("application/pdf", b"\x7fELF" + bytes(60)),
+        ("application/zip", PDF),
+        ("application/gzip", ZIP),
+        ("application/msword", ZIP),
+        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", PDF),
+        ("text/plain", b"\x7fELF" + bytes(60)),
+        ("text/csv", b"MZ\0\0" + bytes(60)),
+        ("application/json", b"{}\0"),
+    ],
+)
+def test_a_file_that_begins_like_another_type_is_refused(declared: str, head: bytes) -> None:
+    with pytest.raises(ProblemError) as refused:
+        judge(head, declared, "name")
+    assert refused.value.problem.code is Code.FILE_TYPE_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("declared", "head"),
+    [
+        ("image/jpg", JPEG),
+        ("image/x-adobe-dng", b"II*\0\x08\0\0\0" + bytes(30)),
+        ("audio/mpeg", MP3),
+        ("application/vnd.oasis.opendocument.text", ZIP),
+        ("text/plain", "naïve".encode("utf-16")),
+        ("text/html", b"<!DOCTYPE html>"),
+        ("application/x-nobody-knows", b"\x7fELF" + bytes(60)),
+    ],
+)
+def test_kin_of_a_type_is_taken(declared: str, head: bytes) -> None:
+    assert judge(head, declared, "name").media_type == declared

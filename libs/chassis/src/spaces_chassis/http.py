@@ -52,7 +52,7 @@ class HttpServer:
     def url(self) -> str:
         """Where it answers, once started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._config.is_ssl else 'http'}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Returns when connections are taken. Raises OSError when the port is."""

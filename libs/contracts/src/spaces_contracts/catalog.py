@@ -108,6 +108,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(requests.GetRequests, "gateway", "scheduler"),
     Entry(requests.ListRequests, "gateway", "scheduler"),
     Entry(requests.CancelRequest, "gateway", "scheduler"),
+    Entry(requests.AskHolder, "gateway", "scheduler"),
     Entry(requests.GetQueues, "gateway", "scheduler"),
     Entry(requests.Announce, "registry", "scheduler", HINT),
     Entry(requests.Job, "scheduler", "gateway, direct worker", "sent again by the repair loop"),

@@ -17,7 +17,11 @@ class InputKind(StrEnum):
 
 
 class FileRef(Contract):
-    """One stored file. `url` is a path on the gateway's origin, signed and short-lived."""
+    """One stored file. `url` is a path on the gateway's origin, signed and short-lived.
+
+    That of a job's file, as its `upload_url`, serves the job's worker only: the call carries
+    `Authorization: Bearer TOKEN`, `Spaces-Instance` (the agent's instance_id) and `Spaces-Attempt`.
+    """
 
     file_id: FileId
     name: str

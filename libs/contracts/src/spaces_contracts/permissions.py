@@ -146,6 +146,7 @@ RULES: tuple[Rule, ...] = (
     Rule("count what is used of limits", Whose.SERVICE, commands=(
         "TakeAllowance", "CountOpenRequests", "TakeStorage", "ForgetStorage",
     )),
+    Rule("ask which worker has a request's files", Whose.SERVICE, commands=("AskHolder",)),
     Rule("keep connections alive and end them", Whose.SERVICE, commands=("GatewayBeat", "ConnectionEnded", "Announce")),
 )  # fmt: skip
 

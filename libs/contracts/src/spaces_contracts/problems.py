@@ -54,10 +54,13 @@ class Code(StrEnum):
     INPUT_NOT_ENABLED = "input_not_enabled"
     FILE_TOO_LARGE = "file_too_large"
     FILE_TYPE_MISMATCH = "file_type_mismatch"
+    FILE_NAME_UNSAFE = "file_name_unsafe"
+    FILE_UNSAFE = "file_unsafe"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     HEADERS_TOO_LARGE = "headers_too_large"
     MALFORMED_REQUEST = "malformed_request"
     REQUEST_TIMEOUT = "request_timeout"
+    CONTENT_ENCODING_REFUSED = "content_encoding_refused"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -212,6 +215,21 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.FILE_TYPE_MISMATCH: Kind(
         415, "File is not what it says", "Send the file with the type its content has."
+    ),
+    Code.FILE_NAME_UNSAFE: Kind(
+        422,
+        "File has a name that leads elsewhere",
+        "Send the file's own name, without directories above it and control characters.",
+    ),
+    Code.FILE_UNSAFE: Kind(
+        422,
+        "File would unpack to far more than it is",
+        "Send the content itself, or ask the operator for other limits; the message names them.",
+    ),
+    Code.CONTENT_ENCODING_REFUSED: Kind(
+        415,
+        "Compressed request bodies are not taken",
+        "Send the body as it is, without Content-Encoding.",
     ),
     Code.PAYLOAD_TOO_LARGE: Kind(
         413, "Request body is too large", "Send large content as a file.", close=1009

@@ -7,7 +7,14 @@ from typing import ClassVar
 from pydantic import Field
 
 from spaces_contracts.files import FileRef, InputKind
-from spaces_contracts.identifiers import ConnectionId, PrincipalId, RequestId, SpaceId, TenantId
+from spaces_contracts.identifiers import (
+    ConnectionId,
+    Id,
+    PrincipalId,
+    RequestId,
+    SpaceId,
+    TenantId,
+)
 from spaces_contracts.message import Command, Contract, Done, Message, Reply
 from spaces_contracts.problems import Problem
 from spaces_contracts.subject import Subject
@@ -161,6 +168,26 @@ class CancelRequest(Command[RequestReply]):
     reply: ClassVar = RequestReply
     request_id: RequestId
     tenant_id: TenantId | None = None
+
+
+class HolderReply(Reply):
+    """Whether it does."""
+
+    holds: bool = False
+
+
+class AskHolder(Command[HolderReply]):
+    """Does this agent hold this attempt, as the newest one of a request that has not ended?
+
+    Asked before files of the request are handed out or taken: their addresses alone open nothing.
+    """
+
+    subject: ClassVar = Subject("rpc.sched.holder")
+    reply: ClassVar = HolderReply
+    request_id: RequestId
+    attempt: int
+    instance_id: Id
+    space_ids: list[SpaceId]  # what the agent's token may serve
 
 
 class Queue(Contract):

@@ -1,6 +1,7 @@
 """The whole gateway on one screen."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -15,6 +16,8 @@ from spaces_contracts.connections import GATEWAY_CLIENT_NAME
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.access import Access
+from spaces_gateway.certificate import Certificate
+from spaces_gateway.files.limits import UnpackLimits
 from spaces_gateway.files.meters import FileMeters
 from spaces_gateway.files.retention import RetentionSweep
 from spaces_gateway.files.room import Room
@@ -22,8 +25,10 @@ from spaces_gateway.files.signing import FileLinks, random_key
 from spaces_gateway.files.store import FileStore, open_store
 from spaces_gateway.http.application import build_http
 from spaces_gateway.http.bounds import HttpBounds, Watch
+from spaces_gateway.http.cors import Cors
 from spaces_gateway.http.edge import Edge
 from spaces_gateway.http.hot import HotRoutes
+from spaces_gateway.http.protection import on_every_answer
 from spaces_gateway.http.waits import Waits
 from spaces_gateway.quotas.quotas import Quotas
 from spaces_gateway.services import Services
@@ -65,6 +70,9 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
     ]
     watch = Watch(HttpBounds(connections=settings.max_connections * 2 - 1), clock, services.metrics)
     parts.append(Loop("slow_connections", watch.step, watch.every_s, clock, loops))
+    certificate = certificate_of(settings)
+    if certificate is not None:
+        parts.append(Loop("tls_certificate", certificate.step, certificate.every_s, clock, loops))
     http, hot = build_http(services, sockets, waits, parts)
     server = server_of(
         settings,
@@ -74,16 +82,30 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> Gateway:
             {"/ws": sockets.client_socket, "/ws/worker": sockets.worker_socket},
             services.metrics,
             settings.max_connections,
+            Cors(settings.cors_origins),
         ),
         watch,
+        certificate,
     )
     # Drained in reverse: not ready and waiting calls answered, sockets say goaway, then the server ends.
     parts += [server, *sockets.parts(), waits]
     return Gateway(services, http, hot, server, watch, parts)
 
 
-def server_of(settings: GatewaySettings, app: App, watch: Watch) -> HttpServer:
+def certificate_of(settings: GatewaySettings) -> Certificate | None:
+    """What to serve HTTPS with. Raises SettingsError."""
+    if settings.tls_cert is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def server_of(
+    settings: GatewaySettings, app: App, watch: Watch, certificate: Certificate | None = None
+) -> HttpServer:
     """The server and its bounds, whatever stands behind it: conformance tests put an echo there."""
+    tls: dict[str, Any] = {}
+    if certificate is not None:
+        tls["ssl_context_factory"] = lambda _config, _default: certificate.context
     return HttpServer(
         app,
         host=settings.host,
@@ -96,6 +118,8 @@ def server_of(settings: GatewaySettings, app: App, watch: Watch) -> HttpServer:
         ws_per_message_deflate=False,
         # The bounds of edge and sockets answer first; this one protects the process.
         limit_concurrency=settings.max_connections * 2,
+        headers=on_every_answer(settings),
+        **tls,
     )
 
 
@@ -112,6 +136,12 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
         settings.max_file_bytes,
         FileMeters(metrics),
         Room(bus),
+        UnpackLimits(
+            settings.max_image_pixels,
+            settings.max_unpacked_bytes,
+            settings.max_unpacked_ratio,
+            settings.nested_archives,
+        ),
     )
     links = FileLinks(_signing_key(settings), clock)
     batches = BatcherMetrics(metrics)

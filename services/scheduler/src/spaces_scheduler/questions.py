@@ -4,9 +4,11 @@ from spaces_chassis.errors import ProblemError
 from spaces_contracts.problems import Code
 from spaces_contracts.quotas import CountOpenRequests, Holder, OpenRequests, OpenRequestsReply
 from spaces_contracts.requests import (
+    AskHolder,
     CancelRequest,
     GetQueues,
     GetRequests,
+    HolderReply,
     ListRequests,
     QueueList,
     RequestList,
@@ -68,6 +70,10 @@ class Questions:
                 )
             )
         return OpenRequestsReply(counts=counts)
+
+    async def holder(self, command: AskHolder) -> HolderReply:
+        """Who holds what is a yes or no: a stranger learns nothing else."""
+        return HolderReply(holds=await self._store.holds(command))
 
     async def cancel(self, command: CancelRequest) -> RequestReply:
         """Raises request_not_found."""

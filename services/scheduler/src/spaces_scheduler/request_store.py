@@ -6,7 +6,7 @@ import asyncpg
 
 from spaces_chassis.database import Database
 from spaces_contracts.problems import Problem
-from spaces_contracts.requests import ListRequests, Queue, RequestState, RequestView
+from spaces_contracts.requests import AskHolder, ListRequests, Queue, RequestState, RequestView
 from spaces_scheduler.file_lists import decode_files
 from spaces_scheduler.queue_estimate import eta_s, queue_eta_s
 
@@ -71,6 +71,20 @@ class RequestStore:
             "SELECT scheduler.cancel_many(ARRAY[$1::text], ARRAY[$2::text])", request_id, tenant_id
         )
         return found is not None
+
+    async def holds(self, ask: AskHolder) -> bool:
+        """Whether the attempt is the newest and the agent has it; a cut-off agent may still be adopted with it."""
+        found = await self._database.fetchval(
+            "SELECT EXISTS (SELECT FROM scheduler.request r"
+            " JOIN scheduler.assignment a ON a.request_id = r.request_id AND a.attempt = r.attempt"
+            " WHERE r.request_id = $1 AND r.attempt = $2 AND a.instance_id = $3"
+            " AND r.space_id = ANY ($4) AND r.state IN ('queued', 'running'))",
+            ask.request_id,
+            ask.attempt,
+            ask.instance_id,
+            ask.space_ids,
+        )
+        return bool(found)
 
     async def totals(self) -> tuple[int, int]:
         """How many requests wait and run in all lanes."""

@@ -6,6 +6,7 @@ from spaces_chassis.bus import Route, on, serve
 from spaces_contracts.quotas import CountOpenRequests
 from spaces_contracts.requests import (
     Announce,
+    AskHolder,
     CancelRequest,
     GetQueues,
     GetRequests,
@@ -44,6 +45,7 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         serve(ListRequests, questions.list, queue=QUEUE),
         serve(GetQueues, questions.queues, queue=QUEUE),
         serve(CountOpenRequests, questions.open_requests, queue=QUEUE),
+        serve(AskHolder, questions.holder, queue=QUEUE),
         serve(CancelRequest, questions.cancel, queue=QUEUE),
         on(JobAnswer, handlers.answers.answer, queue=QUEUE),
         on(JobResult, handlers.results.finish, queue=QUEUE),

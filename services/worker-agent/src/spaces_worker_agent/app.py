@@ -21,7 +21,7 @@ from spaces_contracts.problems import Code
 from spaces_worker_agent.addresses import AddressError, origin_url, proxy_for, socket_url
 from spaces_worker_agent.engine import Engine
 from spaces_worker_agent.exits import Exit, Leave, worth_a_retry
-from spaces_worker_agent.files import Transfers
+from spaces_worker_agent.files import Bearer, Transfers
 from spaces_worker_agent.gpus import list_gpus
 from spaces_worker_agent.handler_target import TargetError, check_target
 from spaces_worker_agent.link import Introduction, Link
@@ -65,7 +65,8 @@ async def run_agent(plan: Plan, watcher: Watcher | None = None) -> Leave:
     await asyncio.to_thread(shutil.rmtree, work_root, ignore_errors=True)
     transfers: Transfers | None = None
     try:
-        transfers, link = _connections(settings, token)
+        bearer = Bearer(token, spool.identity.instance_id)
+        transfers, link = _connections(settings, bearer)
         engine = Engine(
             spool,
             HandlerCommand(
@@ -152,7 +153,7 @@ def _open_spool(settings: AgentSettings) -> Spool:
         raise Leave(Exit.SPOOL_UNUSABLE, f"{error} Give another --spool-dir.") from None
 
 
-def _connections(settings: AgentSettings, token: str) -> tuple[Transfers, Link]:
+def _connections(settings: AgentSettings, bearer: Bearer) -> tuple[Transfers, Link]:
     trust = trusted(settings.ca_file)
     try:
         origin, socket_address = origin_url(settings.gateway), socket_url(settings.gateway)
@@ -173,11 +174,11 @@ def _connections(settings: AgentSettings, token: str) -> tuple[Transfers, Link]:
         if settings.nats_url is None:
             raise Leave(Exit.SETTINGS, "--link nats needs --nats-url nats://HOST:PORT.")
         address = NatsAddress(settings.nats_url, settings.ca_file)
-        link = NatsLink(address, resolver(client, origin, token))
+        link = NatsLink(address, resolver(client, origin, bearer.token))
     else:
         proxy = proxy_for(socket_address, os.environ)
         link = WebSocketLink(socket_address, trust=trust, proxy=proxy)
-    return Transfers(origin, client), link
+    return Transfers(origin, client, bearer), link
 
 
 def resolver(client: httpx2.AsyncClient, origin: str, token: str) -> Resolve:

@@ -46,8 +46,8 @@ DEADLINE_SLACK_S = 12.0
 class Carrier(Protocol):
     """Moves files; see `files.Transfers`."""
 
-    async def fetch(self, file: FileRef, directory: Path) -> Path: ...
-    async def upload(self, file: GivenFile, upload_url: str | None) -> FileRef: ...
+    async def fetch(self, file: FileRef, directory: Path, attempt: int) -> Path: ...
+    async def upload(self, file: GivenFile, upload_url: str | None, attempt: int) -> FileRef: ...
     async def close(self) -> None: ...
 
 
@@ -167,7 +167,8 @@ class Engine:
         self._watcher.progress(key, percent, message)
 
     async def fetch(self, job: Job, index: int) -> Path:
-        return await self._transfers.fetch(job.files[index], self.pool.work_dir(job) / "input")
+        directory = self.pool.work_dir(job) / "input"
+        return await self._transfers.fetch(job.files[index], directory, job.key.attempt)
 
     def ended(self, job: Job, ending: Ending) -> None:
         if self._killed:
@@ -214,7 +215,9 @@ class Engine:
         try:
             if not stopping:
                 for file in ending.files:
-                    given.append(await self._transfers.upload(file, job.upload_url))
+                    given.append(
+                        await self._transfers.upload(file, job.upload_url, job.key.attempt)
+                    )
         except (FileUnavailable, OSError, ValueError) as error:
             ending = Ending(code=Code.HANDLER_FAILED, message=f"An output file was lost: {error}")
         finally:

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import mimetypes
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
@@ -18,45 +20,76 @@ from spaces_worker_agent.sdk import FileUnavailable
 log = structlog.get_logger()
 
 PIECE_BYTES = 262_144
-TRIES = 6
+# About half a minute: a gateway or scheduler that is started again is back by then.
+TRIES = 12
+
+
+# One slash first, and nothing that could be read as a host: `//host`, `/\\host`, `http:…` lead elsewhere.
+_PATH = re.compile(r"/[A-Za-z0-9_.~%-][A-Za-z0-9_.~%/-]*(\?[!-~]*)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who fetches: signed addresses open nothing for others."""
+
+    token: str
+    instance_id: str
+
+    def headers(self, attempt: int) -> dict[str, str]:
+        """What each call says."""
+        return {
+            "Authorization": f"Bearer {self.token}",
+            "Spaces-Instance": self.instance_id,
+            "Spaces-Attempt": str(attempt),
+        }
 
 
 class Transfers:
-    """Speaks HTTP to the origin that the agent dialled. Addresses are signed, so it needs no credential."""
+    """Speaks HTTP to the origin that the agent dialled, and to no other, wherever an address or answer points."""
 
-    def __init__(self, origin: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, origin: str, client: httpx2.AsyncClient, bearer: Bearer) -> None:
         self._origin = origin.rstrip("/") + "/"
         self._client = client
+        self._bearer = bearer
 
-    async def fetch(self, file: FileRef, directory: Path) -> Path:
+    async def fetch(self, file: FileRef, directory: Path, attempt: int) -> Path:
         """Fetches one file and verifies its SHA-256. Raises FileUnavailable."""
         if not file.url:
             raise FileUnavailable(f"{file.name}: the gateway gave no address for it")
         target = _place_for(file, directory)
         backoff = Backoff(first_s=0.2, cap_s=5.0)
-        for attempt in range(TRIES):
-            if attempt:
+        for tried in range(TRIES):
+            if tried:
                 await asyncio.sleep(backoff.next_s())
             try:
-                return await self._fetch_once(file, target)
+                return await self._fetch_once(file, target, attempt)
             except httpx2.TransportError as error:
                 log.warning("file_fetch_failed", file=file.name, error=_text(error))
         raise FileUnavailable(f"{file.name} could not be fetched: the gateway cannot be reached")
 
-    async def _fetch_once(self, file: FileRef, target: Path) -> Path:
+    async def _fetch_once(self, file: FileRef, target: Path, attempt: int) -> Path:
         digest = hashlib.sha256()
         size = 0
-        async with self._client.stream("GET", self._url(file.url or "")) as response:
+        url = self._url(file.url or "", file.name)
+        # As it is: what comes compressed may unpack to anything.
+        headers = self._bearer.headers(attempt) | {"Accept-Encoding": "identity"}
+        async with self._client.stream(
+            "GET", url, headers=headers, follow_redirects=False
+        ) as response:
             if response.status_code >= 500:
                 raise httpx2.ReadError(f"HTTP {response.status_code}")
             if response.status_code != 200:
+                await response.aread()
                 raise FileUnavailable(
-                    f"{file.name} could not be fetched: HTTP {response.status_code}"
+                    f"{file.name} could not be fetched: HTTP {response.status_code} "
+                    f"{_detail(response)}".rstrip()
                 )
             with target.open("wb") as out:
-                async for piece in response.aiter_bytes(PIECE_BYTES):
+                async for piece in response.aiter_raw(PIECE_BYTES):
                     digest.update(piece)
                     size += len(piece)
+                    if size > file.size_bytes:
+                        raise FileUnavailable(f"{file.name} is larger than its request says")
                     out.write(piece)
         if digest.hexdigest() != file.sha256:
             raise FileUnavailable(
@@ -64,23 +97,27 @@ class Transfers:
             )
         return target
 
-    async def upload(self, file: GivenFile, upload_url: str | None) -> FileRef:
+    async def upload(self, file: GivenFile, upload_url: str | None, attempt: int) -> FileRef:
         """Gives one output file to the gateway. Raises FileUnavailable."""
         if not upload_url:
             raise FileUnavailable(f"{file.name}: the gateway gave no address to upload to")
         guessed = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        headers = {
+        url = self._url(upload_url, file.name)
+        headers = self._bearer.headers(attempt) | {
             "Content-Type": file.media_type or guessed,
             "X-File-Name": quote(file.name),
             "Content-Length": str(_size_of(file)),
         }
         backoff = Backoff(first_s=0.2, cap_s=5.0)
-        for attempt in range(TRIES):
-            if attempt:
+        for tried in range(TRIES):
+            if tried:
                 await asyncio.sleep(backoff.next_s())
             try:
                 response = await self._client.put(
-                    self._url(upload_url), content=_pieces(Path(file.path)), headers=headers
+                    url,
+                    content=_pieces(Path(file.path)),
+                    headers=headers,
+                    follow_redirects=False,
                 )
             except httpx2.TransportError as error:
                 log.warning("file_upload_failed", file=file.name, error=_text(error))
@@ -98,8 +135,11 @@ class Transfers:
         """Closes the connections."""
         await self._client.aclose()
 
-    def _url(self, path: str) -> str:
-        return path if "://" in path else urljoin(self._origin, path.lstrip("/"))
+    def _url(self, path: str, name: str) -> str:
+        """The address on the gateway's origin. Raises FileUnavailable for one that leads elsewhere."""
+        if not _PATH.fullmatch(path) or ".." in path.partition("?")[0].split("/"):
+            raise FileUnavailable(f"{name}: its address does not lie on the gateway")
+        return urljoin(self._origin, path.lstrip("/"))
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

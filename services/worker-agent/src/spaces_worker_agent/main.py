@@ -60,6 +60,7 @@ def _upstream_environment(settings: AgentSettings) -> dict[str, str]:
     except upstream.UpstreamAddressError as error:
         stop(Exit.SETTINGS, f"--upstream: {error}")
     environment = {upstream.URL: url, upstream.MODEL: settings.upstream_model or ""}
+    environment[upstream.URLS] = settings.upstream_urls
     if settings.upstream_key_file is not None:
         environment[upstream.KEY_FILE] = str(settings.upstream_key_file)
     return environment
@@ -153,7 +154,7 @@ def stop(code: Exit, message: str) -> Never:
     raise typer.Exit(code)
 
 
-_NO_UPSTREAM = frozenset({"upstream", "upstream_model", "upstream_key_file"})
+_NO_UPSTREAM = frozenset({"upstream", "upstream_model", "upstream_key_file", "upstream_urls"})
 config = typer.Typer(no_args_is_help=True, help="The agent's settings.")
 config.command("show")(with_flags(show))
 app.command("run")(with_flags(run))

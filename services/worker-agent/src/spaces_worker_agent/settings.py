@@ -80,6 +80,11 @@ class AgentSettings(BaseModel):
     upstream_key_file: Path | None = Field(
         default=None, description="File with the upstream's API key."
     )
+    upstream_urls: Literal["refuse", "fetch"] = Field(
+        default="refuse",
+        description="Addresses of pictures and sounds in requests: refuse them, or fetch them here, "
+        "from the public internet only.",
+    )
     verbose: bool = Field(
         default=False, description="Show each request, its progress and the size of the queue."
     )

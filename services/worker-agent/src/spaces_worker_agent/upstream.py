@@ -1,8 +1,10 @@
 """Serves an OpenAI-compatible server that runs on this host (vLLM, Ollama, llama.cpp), without any Python by its owner.
 
-Runs in handler processes like any other handler. Standard library, httpx2 and the SDK only.
+Runs in handler processes like any other handler. The operator chose the upstream, and nothing in a request leads to
+another server: addresses in it are refused, or fetched here from the public internet only (`--upstream-urls fetch`).
 """
 
+import base64
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -12,8 +14,13 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from spaces_chassis.destinations import DestinationRefused, Reach, read_destination
+from spaces_chassis.guarded_http import AnswerTooLarge, fetch_small, guarded_client
 from spaces_worker_agent.sdk import Request
+from spaces_worker_agent.upstream_references import Reference, TooDeep, references
 
+URLS = "SPACES_UPSTREAM_URLS"
+MAX_REFERENCES = 16
 URL, MODEL, KEY_FILE = "SPACES_UPSTREAM_URL", "SPACES_UPSTREAM_MODEL", "SPACES_UPSTREAM_KEY_FILE"
 CONNECT_S = 10.0
 # Ours, not the upstream's: everything else in `parameters` is passed on as it is.
@@ -30,9 +37,13 @@ class UpstreamAddressError(ValueError):
 
 def check_url(url: str) -> str:
     """The base address: with `/v1` unless it has a path. Raises UpstreamAddressError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UpstreamAddressError(f"{url!r} is not an http:// or https:// address")
+    try:
+        read_destination(url, Reach.OPERATOR)
+    except DestinationRefused as error:
+        text = f"{url!r} is not an http:// or https:// address of a model server: {error}"
+        raise UpstreamAddressError(text) from None
+    if urlsplit(url).query or urlsplit(url).fragment:
+        raise UpstreamAddressError(f"{url!r} has more than a path; give the base address")
     base = url.rstrip("/").removesuffix("/chat/completions")
     return base if urlsplit(base).path.strip("/") else f"{base}/v1"
 
@@ -47,18 +58,20 @@ class Model:
         self._model = environ.get(MODEL) or ""
         key_file = environ.get(KEY_FILE)
         key = Path(key_file).read_text().strip() if key_file else ""
-        self._client = httpx2.AsyncClient(
+        # It runs on this host or near it: no proxy in between. The slots are the limit of connections.
+        self._client = guarded_client(
+            Reach.OPERATOR,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the request's own deadline rules
-            limits=httpx2.Limits(max_connections=None),  # the slots are the limit
-            trust_env=False,  # it runs on this host: no proxy in between
         )
+        fetches = environ.get(URLS, "refuse") == "fetch"
+        self._strangers = guarded_client(timeout=CONNECT_S) if fetches else None
 
     async def load(self) -> None:
         """Asks what models there are, so that a wrong address or key shows at the start."""
         try:
             answer = await self._client.get(f"{self._base}/models")
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, DestinationRefused) as error:
             raise UpstreamError(f"{self._base} cannot be reached: {_text(error)}") from None
         if answer.status_code in (401, 403):
             raise UpstreamError(f"{self._base} refuses the key; see --upstream-key-file")
@@ -78,10 +91,10 @@ class Model:
         return self._stream(request)
 
     async def _whole(self, request: Request) -> dict[str, Any]:
-        body = chat_body(request, self._model, stream=False)
+        body = await self._with_content(chat_body(request, self._model, stream=False))
         try:
             answer = await self._client.post(f"{self._base}/chat/completions", json=body)
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, DestinationRefused) as error:
             raise UpstreamError(f"{self._base} broke off: {_text(error)}") from None
         if answer.status_code != 200:
             raise UpstreamError(refusal(answer.status_code, answer.content))
@@ -94,7 +107,7 @@ class Model:
         return output(text, choice, document)
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:
-        body = chat_body(request, self._model, stream=True)
+        body = await self._with_content(chat_body(request, self._model, stream=True))
         url = f"{self._base}/chat/completions"
         try:
             async with self._client.stream("POST", url, json=body) as answer:
@@ -106,9 +119,43 @@ class Model:
                         yield text
                     if ended:
                         return
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, DestinationRefused) as error:
             raise UpstreamError(f"{self._base} broke off: {_text(error)}") from None
         raise UpstreamError("the upstream broke off in the middle of its answer")
+
+    async def _with_content(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The request without addresses: content in their place, or UpstreamError."""
+        try:
+            found = references(body)
+        except TooDeep as error:
+            raise UpstreamError(str(error)) from None
+        if not found:
+            return body
+        if self._strangers is None:
+            raise UpstreamError(
+                f"{found[0].place} is an address; this worker takes content: send a data: URL"
+            )
+        if len(found) > MAX_REFERENCES:
+            raise UpstreamError(f"the request has more than {MAX_REFERENCES} addresses")
+        for reference in found:
+            reference.put(await self._fetched(self._strangers, reference))
+        return body
+
+    async def _fetched(self, client: httpx2.AsyncClient, reference: Reference) -> str:
+        try:
+            read_destination(reference.url)
+            answer = await fetch_small(client, reference.url)
+        except (DestinationRefused, AnswerTooLarge) as error:
+            raise UpstreamError(f"{reference.place} is not fetched: {error}") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError):
+            # Not what went wrong: that would tell a client about the network here.
+            raise UpstreamError(f"{reference.place} cannot be fetched") from None
+        if answer.status_code != 200:
+            raise UpstreamError(f"{reference.place} cannot be fetched")
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type.partition("/")[0] not in ("image", "audio", "video"):
+            raise UpstreamError(f"{reference.place} is no picture, sound or video")
+        return f"data:{media_type};base64,{base64.b64encode(answer.content).decode()}"
 
 
 def chat_body(request: Request, model: str, *, stream: bool) -> dict[str, Any]:

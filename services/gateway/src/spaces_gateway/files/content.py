@@ -24,8 +24,54 @@ _UNDECLARED = frozenset(
 # Containers whose first bytes do not tell whether there is a picture beside the sound.
 _CONTAINERS = re.compile(r"mp4|ogg|webm|matroska|quicktime|3gpp|ms-asf|x-ms-w[mv]")
 _MEDIA_TYPE = re.compile(r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,127}$")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-MAX_NAME_BYTES = 200
+# How a file of a type must begin, for types whose readers are much alike but for this.
+_BEGINS = {
+    rb"\x89PNG\r\n\x1a\n": ("image/png", "image/apng", "image/x-png"),
+    rb"\xff\xd8\xff": ("image/jpeg", "image/jpg", "image/pjpeg", "image/mpo"),
+    rb"GIF8[79]a": ("image/gif",),
+    rb"RIFF....WEBP": ("image/webp",),
+    rb"BM": ("image/bmp", "image/x-ms-bmp"),
+    rb"II[*+]\x00|MM\x00[*+]": ("image/tiff",),
+    rb"fLaC|ID3": ("audio/flac", "audio/x-flac"),
+    rb"(RIFF|RF64|BW64)....WAVE": ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"),
+    rb".{0,1019}%PDF-": ("application/pdf",),
+    rb"PK(\x03\x04|\x05\x06|\x07\x08)": (
+        "application/zip",
+        "application/x-zip-compressed",
+        "application/java-archive",
+        "application/epub+zip",
+        "application/vnd.android.package-archive",
+    ),
+    rb"\x1f\x8b": ("application/gzip", "application/x-gzip"),
+    rb"BZh[1-9]": ("application/x-bzip2", "application/bzip2"),
+    rb"\xfd7zXZ\x00": ("application/x-xz",),
+    rb"\x28\xb5\x2f\xfd": ("application/zstd", "application/x-zstd"),
+    rb"7z\xbc\xaf\x27\x1c": ("application/x-7z-compressed",),
+    rb"Rar!\x1a\x07": ("application/vnd.rar", "application/x-rar-compressed"),
+    # Word opens rich text and, by an old habit, calls it its own.
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|\{\\rtf": ("application/msword",),
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("application/vnd.ms-powerpoint",),
+    rb"\{\\rtf": ("application/rtf", "text/rtf"),
+    rb"\x00asm": ("application/wasm",),
+}
+_MUST_BEGIN = {
+    media_type: re.compile(begin, re.DOTALL)
+    for begin, types in _BEGINS.items()
+    for media_type in types
+}
+# What begins so is no other picture, sound or video. TIFF and ID3 are not among them: other formats build on those.
+_OWN = [
+    (re.compile(begin, re.DOTALL), types)
+    for begin, types in _BEGINS.items()
+    if not {"image/tiff", "image/bmp", "audio/flac", "application/pdf"} & set(types)
+]
+# A zip, or with a password the container that came before.
+_OFFICE = re.compile(rb"PK(\x03\x04|\x05\x06|\x07\x08)|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_ZIPPED = re.compile(r"application/vnd\.(openxmlformats-officedocument|oasis\.opendocument)\.")
+_TEXT = re.compile(
+    r"text/|application/(json|xml|javascript|yaml|toml|x-ndjson|jsonl|sql|[a-z0-9.-]+\+(json|xml))$"
+)
+_WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -46,11 +92,13 @@ class _Match:
 def judge(head: bytes, declared: str | None, name: str) -> Content:
     """The kind and type of a file that starts with `head`. Problem: file_type_mismatch.
 
-    A declared image, audio or video must look like one. A file declared as something else must not be one.
-    Without a declaration the content decides.
+    A declared image, audio or video must look like one. A file declared as something else must not be one, and
+    must begin as files of its type do. Without a declaration the content decides.
     """
     media_type = plain_media_type(declared)
     matches = _matches(head)
+    if not _fits(media_type, head):
+        raise _mismatch(name, media_type, matches)
     kind = _MEDIA.get(media_type.split("/")[0])
     if kind is not None:
         if kind in _possible(matches):
@@ -72,15 +120,16 @@ def plain_media_type(declared: str | None) -> str:
     return media_type if _MEDIA_TYPE.match(media_type) else ""
 
 
-def safe_name(name: str | None) -> str:
-    """A name that is one path component, has no control characters, and is not too long."""
-    last = re.split(r"[/\\]", name or "")[-1]
-    last = _UNSAFE.sub("", last).strip().lstrip(".") or "file"
-    stem, dot, ending = last.rpartition(".")
-    if not dot or len(ending.encode()) > 20:
-        stem, dot, ending = last, "", ""
-    room = MAX_NAME_BYTES - len(ending.encode()) - len(dot)
-    return stem.encode()[:room].decode(errors="ignore") + dot + ending
+def _fits(media_type: str, head: bytes) -> bool:
+    begin = _MUST_BEGIN.get(media_type)
+    if begin is None and _ZIPPED.match(media_type):
+        begin = _OFFICE
+    if begin is not None:
+        return begin.match(head) is not None
+    if media_type.split("/")[0] in _MEDIA:
+        return not any(own.match(head) for own, types in _OWN if media_type not in types)
+    # Programs and the like have zeros; text has none, unless each of its characters takes two bytes.
+    return not (_TEXT.match(media_type) and b"\0" in head and not head.startswith(_WIDE_TEXT))
 
 
 def _matches(head: bytes) -> list[_Match]:

@@ -24,8 +24,11 @@ from spaces_contracts.access import Principal
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import is_id, new_id
 from spaces_contracts.problems import Code
-from spaces_gateway.files.content import HEAD_BYTES, judge, safe_name
+from spaces_gateway.files.content import HEAD_BYTES, Content, judge
+from spaces_gateway.files.examination import examine
+from spaces_gateway.files.limits import UnpackLimits
 from spaces_gateway.files.meters import FileMeters
+from spaces_gateway.files.names import check_name, safe_name
 from spaces_gateway.files.room import HeldRoom, Room
 
 # S3 takes no smaller part; two in flight bound the memory of one upload to 10 MiB.
@@ -67,7 +70,8 @@ class Upload:
 
 
 class FileStore:
-    """Keeps files. Raises ProblemError: file_not_found, file_too_large, file_type_mismatch, unavailable."""
+    """Keeps files. Raises ProblemError: file_not_found, file_too_large, file_type_mismatch, file_name_unsafe,
+    file_unsafe, unavailable."""
 
     def __init__(
         self,
@@ -75,14 +79,17 @@ class FileStore:
         max_bytes: int,
         meters: FileMeters | None = None,
         room: Room | None = None,
+        limits: UnpackLimits | None = None,
     ) -> None:
         self._store = store
         self._meters = meters or FileMeters(Metrics("files"))
         self._room = room
+        self._limits = limits or UnpackLimits()
         self.max_bytes = max_bytes
 
     async def save(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredFile:
         """Stores a stream as it comes; nothing is left when it breaks off, is too large or not what it says."""
+        check_name(upload.name)
         file_id = new_id()
         held = HeldRoom(self._room, upload.tenant_id, _day(file_id))
         stored_bytes = 0
@@ -103,6 +110,7 @@ class FileStore:
         name = safe_name(upload.name)
         content = judge(head, upload.media_type, name)
         await self._put(_data(file_id), intake)
+        await self._examine(file_id, content, head, intake.size)
         stored = StoredFile(
             file_id=file_id,
             tenant_id=upload.tenant_id,
@@ -120,6 +128,25 @@ class FileStore:
             raise _unavailable(error) from error
         self._meters.stored[stored.kind].inc()
         return stored
+
+    async def _examine(self, file_id: str, content: Content, head: bytes, size: int) -> None:
+        """Removes the data of a file that is refused for what it would become."""
+
+        async def read(start: int, end: int) -> bytes:
+            if end <= len(head):
+                return head[start:end]
+            found = await obstore.get_range_async(self._store, _data(file_id), start=start, end=end)
+            return bytes(found)
+
+        if not size:
+            return
+        try:
+            await examine(content.media_type, size, read, self._limits)
+        except BaseError as error:
+            raise _unavailable(error) from error
+        except ProblemError:
+            await self.remove(file_id)
+            raise
 
     async def find(self, file_id: str) -> StoredFile:
         """What is known about a file. Problem: file_not_found."""

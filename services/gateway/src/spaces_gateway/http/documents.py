@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
 from spaces_gateway.http.operations import problem_examples
-from spaces_gateway.http.pages import page
+from spaces_gateway.http.pages import html_page, page
 from spaces_gateway.http.problems import MEDIA_TYPE, ProblemDocument
 from spaces_gateway.submission import SubmitBody
 
@@ -25,7 +25,7 @@ def install(app: FastAPI) -> None:
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # FastAPI's documented way
 
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(document(app)))
+        return html_page(docs_page(document(app)))
 
     app.add_api_route("/docs", docs, include_in_schema=False)
 

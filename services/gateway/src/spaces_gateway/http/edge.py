@@ -12,6 +12,7 @@ from spaces_chassis.http import App, Event, Scope
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.http.bodies import MAX_JSON_BYTES, too_large
+from spaces_gateway.http.cors import Cors
 from spaces_gateway.http.exchange import Exchange
 from spaces_gateway.http.hot import HotRoutes
 from spaces_gateway.http.paths import routed_path
@@ -63,12 +64,14 @@ class Edge:
         sockets: dict[str, App],
         metrics: Metrics,
         max_in_flight: int,
+        cors: Cors | None = None,
     ) -> None:
         self._http = http
         self._hot = hot
         self._sockets = sockets
         self._metrics = EdgeMetrics(metrics)
         self._max_in_flight = max_in_flight
+        self._cors = cors or Cors()
         self._in_flight = 0
         self._held = 0
         self._log = log.bind()  # the module's own finds its level anew for each line
@@ -90,6 +93,8 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         answer = Exchange(scope, receive, send)
+        if not self._cors.off:
+            answer.more = self._cors.headers(scope)
         self._in_flight += 1
         try:
             await self._answer(scope, answer)
@@ -122,12 +127,18 @@ class Edge:
                 scope["path"] = routed_path(raw_path)
             if await self._hot.answer(scope, exchange):
                 return
-            if scope["method"] in _WITH_BODY and not _streams(scope):
-                body = await self._bounded(scope, receive)
-                if isinstance(body, Problem):
-                    problem = body
-                else:
-                    receive = body
+            preflight = None if self._cors.off else self._cors.preflight(scope)
+            if preflight is not None:
+                exchange.more = preflight
+                await exchange.send_whole(200, (), b"")
+                return
+            problem = _encoded(scope)
+        if problem is None and scope["method"] in _WITH_BODY and not _streams(scope):
+            body = await self._bounded(scope, receive)
+            if isinstance(body, Problem):
+                problem = body
+            else:
+                receive = body
         if problem is not None:
             await problem_response(problem, called(scope))(scope, receive, send)
         elif scope["method"] == "HEAD" and scope["path"] in _HEADS:
@@ -176,6 +187,19 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 # What balancers and monitors ask for without wanting it.
 _HEADS = frozenset({"/", "/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def _encoded(scope: Scope) -> Problem | None:
+    """A compressed body is refused, not unpacked: it may become anything."""
+    if scope["method"] not in ("POST", "PUT", "PATCH"):
+        return None
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            return Problem(
+                code=Code.CONTENT_ENCODING_REFUSED,
+                message=f"The body is encoded as {value[:40].decode('latin-1')!r}.",
+            )
+    return None
 
 
 def _streams(scope: Scope) -> bool:

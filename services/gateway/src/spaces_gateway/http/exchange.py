@@ -17,7 +17,16 @@ LINGER_BYTES = 256 * 1024 * 1024
 class Exchange:
     """Between the server and the application."""
 
-    __slots__ = ("_cycle", "_expects", "_receive", "_received", "_send", "_unread", "status")
+    __slots__ = (
+        "_cycle",
+        "_expects",
+        "_receive",
+        "_received",
+        "_send",
+        "_unread",
+        "more",
+        "status",
+    )
 
     def __init__(
         self,
@@ -32,6 +41,8 @@ class Exchange:
         # Taken out: each holds the other, and only the garbage collector would free them.
         self._cycle = scope.pop(one_write.EXTENSION, None)
         self.status = 0
+        self.more: tuple[tuple[bytes, bytes], ...] = ()
+        """Headers that the answer gets, whatever it is."""
 
     async def receive(self) -> Event:
         """The next event from the client."""
@@ -45,6 +56,8 @@ class Exchange:
         """The next event of the answer."""
         if event["type"] == "http.response.start":
             self.status = event["status"]
+            if self.more:
+                event["headers"] = [*event.get("headers", ()), *self.more]
             if self._unread:
                 event["headers"] = [*event.get("headers", ()), (b"connection", b"close")]
         elif self._unread and not event.get("more_body", False):
@@ -59,7 +72,7 @@ class Exchange:
         """A complete answer, in one write where the server can; content-length is added."""
         if self._cycle is not None and not self._unread:
             self.status = status
-            await one_write.write_answer(self._cycle, status, headers, body)
+            await one_write.write_answer(self._cycle, status, (*headers, *self.more), body)
             return
         length = (b"content-length", b"%d" % len(body))
         await self.send(

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import Header, Path, Query
 from starlette.requests import Request
@@ -19,10 +18,12 @@ from spaces_gateway.files.store import StoredFile, Upload
 from spaces_gateway.http import examples
 from spaces_gateway.http.bodies import file_name
 from spaces_gateway.http.forms import Form, is_form
+from spaces_gateway.http.holders import Holders, MaybeWorker
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
 from spaces_gateway.http.principals import Caller
 from spaces_gateway.http.problems import BadRequest
+from spaces_gateway.http.protection import download_headers
 from spaces_gateway.services import Services
 
 FileIdInPath = Annotated[str, Path(max_length=64, examples=[examples.FILE_ID])]
@@ -35,6 +36,13 @@ NameHeader = Annotated[
 ]
 Expires = Annotated[int, Query(ge=0, le=1 << 40, description="Unix seconds.")]
 Signature = Annotated[str, Query(max_length=128)]
+_REFUSED = (
+    Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH, Code.FILE_NAME_UNSAFE, Code.FILE_UNSAFE, Code.STORAGE_FULL,
+)  # fmt: skip
+_SIGNED = (
+    Code.SIGNATURE_INVALID, Code.SIGNATURE_EXPIRED, Code.UNAUTHENTICATED, Code.TOKEN_REVOKED,
+    Code.FORBIDDEN,
+)  # fmt: skip
 
 
 class FilesApi:
@@ -43,16 +51,15 @@ class FilesApi:
     def __init__(self, services: Services) -> None:
         self._files = services.files
         self._links = services.links
+        self._holders = Holders(services.access, services.bus)
 
     def operations(self) -> Operations:
         """Everything under files."""
         api = Operations("files")
-        refused = (Code.FILE_TOO_LARGE, Code.FILE_TYPE_MISMATCH, Code.STORAGE_FULL)
-        signed = (Code.SIGNATURE_INVALID, Code.SIGNATURE_EXPIRED)
         api.add(
             "POST /api/files",
             self.upload_file,
-            *refused,
+            *_REFUSED,
             status=201,
             responses={201: examples.STORED},
             extra=examples.UPLOAD_BODY,
@@ -68,7 +75,7 @@ class FilesApi:
             Code.FILE_NOT_FOUND,
             Code.INVALID_REQUEST,
             Code.UNAVAILABLE,
-            *signed,
+            *_SIGNED,
             **read,
         )
         for method, name in (("POST", "upload_result_file"), ("PUT", "put_result_file")):
@@ -77,8 +84,8 @@ class FilesApi:
                 self.upload_result_file,
                 Code.INVALID_REQUEST,
                 Code.UNAVAILABLE,
-                *refused,
-                *signed,
+                *_REFUSED,
+                *_SIGNED,
                 status=201,
                 operation_id=name,
                 responses={201: examples.STORED},
@@ -111,11 +118,13 @@ class FilesApi:
         request: Annotated[str, Query(max_length=64)],
         exp: Expires,
         sig: Signature,
+        asker: MaybeWorker,
         wanted: RangeHeader = None,
     ) -> Response:
         """Download a file by its signed address.
 
-        The address comes with a job (its files) or a request (its output files).
+        The address comes with a request (its output files), or with a job: those serve only the worker that has the
+        job, which shows its token, instance and attempt.
         """
         file = await self._files.find(file_id)
         # What a worker names as its output opens only if it was uploaded for that request.
@@ -123,22 +132,26 @@ class FilesApi:
         self._links.check(purpose, file_id, request, exp, sig)
         if file.request_id not in (None, request):
             raise ProblemError.of(Code.FILE_NOT_FOUND, f"There is no file {file_id!r}.")
+        if purpose is Purpose.INPUT:
+            await self._holders.check(asker, request)
         return await self._send(file, wanted)
 
-    async def upload_result_file(
+    async def upload_result_file(  # noqa: PLR0913  # the parameters of one operation
         self,
         request: Request,
         request_id: IdInPath,
         tenant: Annotated[str, Query(max_length=64)],
         exp: Expires,
         sig: Signature,
+        asker: MaybeWorker,
         name: NameHeader = None,
     ) -> FileRef:
         """Upload an output file.
 
-        For workers: the address comes with the job. The answer goes into the result's `output_files`.
+        For the worker that has the job: the address comes with it. The answer goes into the result's `output_files`.
         """
         self._links.check(Purpose.UPLOAD, tenant, request_id, exp, sig)
+        await self._holders.check(asker, request_id)
         upload = Upload(
             file_name(request),
             request.headers.get("content-type"),
@@ -180,13 +193,10 @@ class FilesApi:
         whole = part or ByteRange(0, file.size_bytes)
         headers = {
             "content-length": str(whole.end - whole.start),
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name)}",
+            **download_headers(file.name),
             "etag": f'"{file.sha256}"',
             "accept-ranges": "bytes",
             "cache-control": "private, max-age=3600, immutable",
-            # A file is somebody's upload: a browser must not run it as a page of this origin.
-            "x-content-type-options": "nosniff",
-            "content-security-policy": "sandbox; default-src 'none'",
         }
         if part is not None:
             headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{file.size_bytes}"

@@ -12,10 +12,17 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from spaces_chassis.errors import ProblemError
+from spaces_contracts.problems import Code
 from spaces_gateway.http.bodies import MAX_JSON_BYTES, read_body, too_large
 from spaces_gateway.http.problems import BadRequest
 
 MAX_PARTS = 128
+# A part is stored as it comes: nothing here decodes.
+_PLAIN = {
+    "content-encoding": ("", "identity"),
+    "content-transfer-encoding": ("", "binary", "8bit", "7bit"),
+}
 URL_FORM = "application/x-www-form-urlencoded"
 M = TypeVar("M", bound=BaseModel)
 
@@ -183,4 +190,10 @@ def _part(headers: dict[str, str], body: AsyncIterator[bytes]) -> Part:
     name = disposition.get_param("name", header="content-disposition")
     if not isinstance(name, str):
         raise BadRequest.at("#", "A part of the form has no name.")
+    for header, plain in _PLAIN.items():
+        said = headers.get(header, "").strip().lower()
+        if said not in plain:
+            raise ProblemError.of(
+                Code.CONTENT_ENCODING_REFUSED, f"Part {name[:100]!r} is encoded as {said[:40]!r}."
+            )
     return Part(name, disposition.get_filename(), headers.get("content-type"), body)

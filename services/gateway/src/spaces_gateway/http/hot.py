@@ -105,6 +105,7 @@ def plain_headers(scope: Scope) -> dict[bytes, bytes] | None:
         or not headers.get(b"content-type", _JSON[1]).startswith(_JSON[1])
         or not (size.isdigit() and int(size) <= MAX_JSON_BYTES)
         or b"transfer-encoding" in headers
+        or b"content-encoding" in headers
         or b"expect" in headers
     ):
         return None

@@ -85,6 +85,8 @@ class Operations:
         codes = [*(OPEN if is_open else ALWAYS), *problems]
         if method in ("POST", "PATCH"):
             codes.append(Code.PAYLOAD_TOO_LARGE)
+        if method in ("POST", "PUT", "PATCH"):
+            codes.append(Code.CONTENT_ENCODING_REFUSED)
         documented = problem_responses(codes)
         for code, response in options.pop("responses", {}).items():
             documented[code] = response

@@ -12,6 +12,7 @@ from spaces_chassis.health import HealthApp, readiness
 from spaces_chassis.lifecycle import Part
 from spaces_contracts.problems import KINDS, Code
 from spaces_gateway.http.operations import Operations
+from spaces_gateway.http.protection import page_headers
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -19,6 +20,7 @@ _STYLE = (
     "td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top}"
     ":root{color-scheme:light dark}"
 )
+_HEADERS = page_headers(_STYLE)
 
 
 class About(BaseModel):
@@ -72,7 +74,7 @@ class PagesApi:
         """
         about = About(version=version("spaces-gateway"))
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_about_page(about))
+            return html_page(_about_page(about))
         return JSONResponse(about.model_dump())
 
     async def get_health(self) -> Response:
@@ -94,12 +96,17 @@ class PagesApi:
 
     async def get_problem_codes(self) -> HTMLResponse:
         """What each problem code means."""
-        return HTMLResponse(_problem_page())
+        return html_page(_problem_page())
 
     def _readiness(self) -> Response:
         ready, states = readiness(self._parts)
         body = {"status": "ready" if ready else "not_ready", "parts": states}
         return JSONResponse(body, 200 if ready else 503)
+
+
+def html_page(text: str) -> HTMLResponse:
+    """A page as it is sent: browsers run nothing in it."""
+    return HTMLResponse(text, headers=_HEADERS)
 
 
 def page(title: str, content: str) -> str:

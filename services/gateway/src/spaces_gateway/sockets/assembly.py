@@ -38,6 +38,8 @@ class GatewaySockets:
             sockets=s.settings.max_connections,
             unauthenticated_per_address=s.settings.max_unauthenticated_per_address,
             allowed_origins=tuple(s.settings.allowed_origins),
+            public_url=s.settings.public_url,
+            tls=s.settings.tls_cert is not None,
         )
         door = Door(limits, s.metrics, Proxies(s.settings.trusted_proxies))
         events = EventStore(s.bus, s.clock, s.metrics)

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from spaces_chassis.metrics import Metrics
 from spaces_contracts.frames import PROTOCOL
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.http.proxies import Proxies
+from spaces_gateway.origins import Origins
 from spaces_gateway.sockets.answers import close, error
 from spaces_gateway.sockets.limits import SocketLimits
 from spaces_gateway.sockets.wire import Wire, wire_of
@@ -25,6 +25,9 @@ class Door:
     def __init__(self, limits: SocketLimits, metrics: Metrics, proxies: Proxies) -> None:
         self.limits = limits
         self._proxies = proxies
+        self._origins = Origins(
+            limits.allowed_origins, public_url=limits.public_url, tls=limits.tls
+        )
         self.leaving = False
         self._inside = 0
         self._unknown = 0
@@ -86,14 +89,12 @@ class Door:
         )
 
     def _origin_problem(self, scope: Scope, kind: str) -> Problem | None:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if origin is None or kind == "worker":  # not a browser; workers hold a token no page has
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        if not given or kind == "worker":  # not a browser; workers hold a token no page has
             return None
-        text = origin.decode("latin-1")
-        allowed = self.limits.allowed_origins
-        own = urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1")
-        if "*" in allowed or text in allowed or own:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        text = ", ".join(given)
+        if len(given) == len(hosts) == 1 and self._origins.allow(text, hosts[0].lower()):
             return None
         return Problem(
             code=Code.ORIGIN_NOT_ALLOWED,

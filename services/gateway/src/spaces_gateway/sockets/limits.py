@@ -33,3 +33,5 @@ class SocketLimits:
     reconnect_spread_s: float = 2.0
     # Pages from elsewhere may not open `/ws`. Empty: only the gateway's own origin; "*": any.
     allowed_origins: tuple[str, ...] = ()
+    public_url: str | None = None  # the own origin; None: the Host that a call names
+    tls: bool = False  # then the own origin begins with https
