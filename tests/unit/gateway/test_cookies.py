@@ -48,7 +48,7 @@ CALLS: dict[str, tuple[str, dict[str, str], bool]] = {
     "an allowed page": (
         "https", {"origin": "https://ui.example", "sec_fetch_site": "cross-site"}, True,
     ),
-    "an allowed page in capitals": ("https", {"origin": "HTTPS://UI.example"}, True),
+    "an allowed page as no browser spells it": ("https", {"origin": "HTTPS://UI.example"}, False),
     "another site": ("https", {"origin": "https://evil.example", "sec_fetch_site": "cross-site"}, False),
     "another site in an old browser": ("https", {"origin": "https://evil.example"}, False),
     "another site without an origin": ("https", {"sec_fetch_site": "cross-site"}, False),
@@ -82,6 +82,28 @@ def test_a_page_of_another_site_makes_no_call_with_cookies(name: str, method: st
         with pytest.raises(ProblemError) as refused:
             check(request(method, scheme, **headers))
         assert refused.value.problem.code is Code.CROSS_SITE
+
+
+@pytest.mark.parametrize(
+    ("origin", "passes"),
+    [("https://spaces.example", True), (f"http://{OWN}", False), ("http://spaces.example", False)],
+)
+def test_with_a_public_address_only_its_pages_are_our_own(origin: str, passes: bool) -> None:
+    public = "https://spaces.example"
+    check = SameSite(Proxies((), public), (), public).check
+    call = request("POST", "http", origin=origin)
+    if passes:
+        check(call)
+    else:
+        with pytest.raises(ProblemError):
+            check(call)
+
+
+def test_behind_a_public_https_address_cookies_are_for_tls_only() -> None:
+    scope = request("POST", "http").scope
+    assert Proxies((), "https://spaces.example").is_tls(scope)
+    assert not Proxies((), "http://spaces.internal").is_tls(scope)
+    assert Proxies((), "https://spaces.example").origin(scope) == "https://spaces.example"
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.problems import Code
 from spaces_gateway.http.proxies import Proxies
+from spaces_gateway.origins import Origins
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
@@ -63,16 +64,20 @@ REFRESH = Cookie("spaces_refresh", "/auth/jwt", "__Secure-")  # __Host- would ne
 class SameSite:
     """Refuses what a page of another site makes a browser send. Scripts that are no browsers pass."""
 
-    def __init__(self, proxies: Proxies, allowed_origins: Sequence[str]) -> None:
+    def __init__(
+        self, proxies: Proxies, allowed_origins: Sequence[str], public_url: str | None = None
+    ) -> None:
         self._proxies = proxies
         # A star opens sockets, where a ticket is asked for. It does not hand out people's cookies.
-        self._allowed = frozenset(origin.lower() for origin in allowed_origins if origin != "*")
+        self._allowed = frozenset(origin for origin in allowed_origins if origin != "*")
+        # The gateway may not know that a proxy ended TLS, so https is right on any connection; http is not.
+        self._own = {tls: Origins((), public_url=public_url, tls=tls) for tls in (False, True)}
 
     def check(self, request: Request) -> None:
         """Problem: cross_site."""
         if request.method in _SAFE:
             return
-        origin = request.headers.get("origin", "").lower()
+        origin = request.headers.get("origin", "")
         if origin in self._allowed:
             return
         if origin and not self._is_own(origin, request):
@@ -82,10 +87,8 @@ class SameSite:
             raise _refused("of another site")
 
     def _is_own(self, origin: str, request: Request) -> bool:
-        scheme, _, host = origin.partition("://")
-        # The gateway may not know that a proxy ended TLS, so https is right on any connection; http is not.
-        schemes = ("https",) if self._proxies.is_tls(request.scope) else ("https", "http")
-        return scheme in schemes and host != "" and host == self._proxies.host(request.scope)
+        own = self._own[self._proxies.is_tls(request.scope)]
+        return own.allow(origin, self._proxies.host(request.scope))
 
 
 def _refused(whose: str) -> ProblemError:

@@ -45,8 +45,8 @@ class Callers:
 
     def __init__(self, access: Access, settings: GatewaySettings) -> None:
         self.access = access
-        self.proxies = Proxies(settings.trusted_proxies)
-        self.same_site = SameSite(self.proxies, settings.allowed_origins)
+        self.proxies = Proxies(settings.trusted_proxies, settings.public_url)
+        self.same_site = SameSite(self.proxies, settings.allowed_origins, settings.public_url)
 
     async def by_bearer(self, request: Request) -> Principal:
         """Whoever the Authorization header stands for, if they may. Problems: those of Access, forbidden."""

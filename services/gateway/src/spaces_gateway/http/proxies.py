@@ -14,10 +14,11 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](
 
 
 class Proxies:
-    """`trusted` are the networks of proxies whose X-Forwarded headers count."""
+    """`trusted` are the networks of proxies whose X-Forwarded headers count; `public_url` is who clients call."""
 
-    def __init__(self, trusted: Sequence[Network]) -> None:
+    def __init__(self, trusted: Sequence[Network], public_url: str | None = None) -> None:
         self._trusted = tuple(trusted)
+        self._public = public_url
 
     def address(self, scope: Scope) -> str:
         """The client's address: the last hop that is no trusted proxy. Empty when it is not known."""
@@ -34,6 +35,8 @@ class Proxies:
 
     def is_tls(self, scope: Scope) -> bool:
         """Whether the client's own connection was encrypted."""
+        if self._public is not None and self._public.startswith("https:"):
+            return True
         peer = _peer(scope)
         if peer is not None and self._trusts(peer):
             said = _values(scope, b"x-forwarded-proto")
@@ -49,6 +52,8 @@ class Proxies:
 
     def origin(self, scope: Scope) -> str:
         """How the client reaches this gateway, such as https://spaces.example."""
+        if self._public is not None:
+            return self._public
         scheme = "https" if self.is_tls(scope) else "http"
         return f"{scheme}://{self.host(scope) or 'localhost'}"
 
