@@ -1,11 +1,18 @@
 """Fixtures for every test: real servers, started once, and a fresh database for each test that asks."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.platform import Platform, running_platform
 from tests.support.servers import RunningNats, RunningPostgres, running_nats, running_postgres
+
+
+def pytest_configure() -> None:
+    """Programs under test hear Ctrl-C even when the suite was started in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

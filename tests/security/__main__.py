@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.security import (
     flood,
+    frames,
     matrix,
     nats_subjects,
     origins,
@@ -67,6 +68,7 @@ def _uploads() -> Campaign:
 
 CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
     "flood": _flood,
+    "frames": frames.run,
     "matrix": _matrix,
     "nats_subjects": nats_subjects.run,
     "origins": _origins,

@@ -3,67 +3,22 @@
 2,000 connections in the suite; 100,000 in the long form, in shards (`-k shard`).
 """
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.conformance.websocket.broken_frames import PIECES
 from tests.conformance.websocket.conftest import Note
 from tests.conformance.websocket.live_gateway import CLIENT, WORKER, LiveGateway
 from tests.conformance.websocket.log_check import MOST_BYTES
-from tests.conformance.websocket.raw_socket import TEXT, frame
 
 # The neighbour's thread makes its masks from `random` while frames are drawn.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 _SHORT, _SHARD, _SHARDS = 1_000, 5_000, 10
 _LOOK_EACH = 200
 _SIGN_IN_EACH = 20  # a sign-in costs a transaction
-_TYPES = (
-    *("auth", "submit", "subscribe", "unsubscribe", "cancel", "ping", "pong", "bye", "drain"),
-    *("register", "accepted", "refused", "inference_progress", "inference_chunk"),
-    *("inference_result", "cancelled", "ready", "goaway", "nonsense", ""),
-)
-_FIELDS = (
-    *("id", "token", "ticket", "space", "space_id", "request_id", "attempt", "n", "data", "ref"),
-    *("status", "output", "error", "after", "prompt", "spaces", "slots", "instance_id", "resume"),
-)
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-_MESSAGES = st.dictionaries(st.sampled_from(_FIELDS), _VALUES, max_size=5)
-
-
-def _text(kind: str, fields: dict[str, Any]) -> bytes:
-    return frame(TEXT, json.dumps({"type": kind} | fields).encode("utf-8", "replace"))
-
-
-_FRAMES = st.builds(
-    frame,
-    st.integers(0, 15),
-    st.binary(max_size=200),
-    fin=st.booleans(),
-    reserved=st.sampled_from([0, 0, 0, 1, 2, 4, 7]),
-    masked=st.sampled_from([True, True, True, False]),
-)
-_LIES = st.builds(
-    frame, st.integers(0, 15), st.binary(max_size=50), length=st.integers(0, 2**63 - 1)
-)
-_HALVES = st.builds(lambda whole, part: whole[: int(len(whole) * part)], _FRAMES, st.floats(0, 1))
-_PIECES = st.one_of(
-    st.builds(_text, st.sampled_from(_TYPES), _MESSAGES),
-    _FRAMES,
-    st.binary(max_size=200),
-    st.builds(lambda text: frame(TEXT, text), st.binary(max_size=100)),
-    _LIES,
-    _HALVES,
-)
 
 
 class Attack:
@@ -109,7 +64,7 @@ def _run(attack: Attack, examples: int, number: int) -> None:
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-        )(given(st.lists(_PIECES, min_size=1, max_size=6))(feed))
+        )(given(st.lists(PIECES, min_size=1, max_size=6))(feed))
     )
     test()
 
