@@ -154,3 +154,33 @@ async def test_a_revoked_key_is_forgotten_when_told_and_after_five_seconds_at_th
     with pytest.raises(ProblemError):
         await access.principal(KEY)
     await bus.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [
+        (PrincipalKind.ADMIN, True),
+        # Its spaces may lie in several tenants; they are all that it sees.
+        (PrincipalKind.WORKER_TOKEN, True),
+        (PrincipalKind.API_KEY, False),
+        (PrincipalKind.USER, False),
+    ],
+)
+async def test_who_belongs_to_no_tenant_is_nobody_unless_they_see_all_or_only_their_spaces(
+    kind: PrincipalKind, passes: bool
+) -> None:
+    bus = MemoryBus()
+
+    async def authenticate(_command: Authenticate) -> PrincipalReply:
+        return PrincipalReply(principal=Principal(principal_id=new_id(), kind=kind))
+
+    bus.add_routes([serve(Authenticate, authenticate, queue="q")])
+    await bus.start()
+    access = Access(bus, ManualClock())
+    if passes:
+        assert (await access.principal(KEY)).kind is kind
+    else:
+        with pytest.raises(ProblemError) as refused:
+            await access.principal(KEY)
+        assert refused.value.problem.code is Code.FORBIDDEN
+    await bus.stop()

@@ -107,7 +107,11 @@ class Access:
 
 
 def _whole(principal: Principal) -> Principal:
-    """The principal. One without a tenant would see every tenant's things, so only an admin may be without."""
-    if principal.tenant_id is None and not principal.is_admin:
+    """The principal. One without a tenant would see every tenant's things, so only an admin may be without.
+
+    A worker token over spaces of several tenants has none either; it serves these spaces and asks for nothing else.
+    """
+    scoped = principal.kind is PrincipalKind.WORKER_TOKEN
+    if principal.tenant_id is None and not principal.is_admin and not scoped:
         raise ProblemError.of(Code.FORBIDDEN, "This credential belongs to no tenant.")
     return principal
