@@ -93,6 +93,8 @@ class Attaching:
         known = await self._stores.access.authenticate(secret_sha256)
         if known is None:
             raise ProblemError.of(Code.TOKEN_INVALID, "The worker token is not known")
+        if known.obstacle is Code.TOKEN_REVOKED:
+            raise ProblemError.of(Code.TOKEN_REVOKED, "The worker token was revoked")
         token = good(known)
         if token.kind is not PrincipalKind.WORKER_TOKEN:
             raise ProblemError.of(

@@ -1,8 +1,9 @@
 """Requests that have not ended, as one gateway may add to them. Pure.
 
-The scheduler knows the number; this gateway knows what it let in since it asked. It lets in half of what was free by
-the last count and then counts again, so that two gateways that count at the same moment pass the limit by one at most,
-and `n` of them by (n/2 - 1) times what was free; a tenant far below its limit never waits for a count.
+The scheduler knows the number; this gateway knows what it let in since it asked, but not what others did that is not
+committed yet. It lets in half of what was free by the last count and then counts again. One gateway keeps the limit;
+in a burst that lasts no longer than a commit, each of several may give out all that was free. A tenant far below its
+limit never waits for a count.
 """
 
 # A count is good for so long; one that a request may use without waiting is refreshed before that.
