@@ -103,8 +103,8 @@ async def test_what_waits_is_limited_over_gateways_and_room_comes_back(
     async with tenant(platform, admin, "waiting", queued=6) as one:
         answers = await one.burst(24)
         accepted = [answer.json()["request_id"] for answer in answers if answer.status_code == 202]
-        # Each of two gateways may give out all that was free before it sees what the other did.
-        assert 6 <= len(accepted) <= 12
+        # While one's first half is on its way, the other may give out all.
+        assert 6 <= len(accepted) <= 6 + 3
         refused = [answer for answer in answers if answer.status_code != 202]
         assert {refusal(answer)[:2] for answer in refused} == {(429, "quota_exceeded")}
         assert refused[0].json()["facts"]["which"] == "queued"

@@ -1,9 +1,9 @@
 """Requests that have not ended, as one gateway may add to them. Pure.
 
 The scheduler knows the number; this gateway knows what it let in since it asked, but not what others did that is not
-committed yet. It lets in half of what was free by the last count and then counts again. One gateway keeps the limit;
-in a burst that lasts no longer than a commit, each of several may give out all that was free. A tenant far below its
-limit never waits for a count.
+committed yet. It lets in half of what was free by the last count, and counts again when that is committed. One
+gateway keeps the limit; each further one may pass it by the half that it has on its way. A tenant far below its limit
+never waits for a count.
 """
 
 # A count is good for so long; one that a request may use without waiting is refreshed before that.

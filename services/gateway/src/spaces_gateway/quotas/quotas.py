@@ -156,9 +156,7 @@ class Quotas:
         for side in sides:
             side.waiters.append(waiter)
             self._ask(side, now, waiting=len(side.waiters))
-            if side.count.bound and not side.count.counting and side.lease.known:
-                side.count.counting = True
-                self._counts.add_with(side, _ignore)
+            self._recount(side)
         try:
             if sides:
                 await waiter
@@ -168,6 +166,19 @@ class Quotas:
             for side in sides:
                 if waiter in side.waiters:
                     side.waiters.remove(waiter)
+
+    def settled(self, account: Account) -> None:
+        """What was let in is committed: who waits for a count gets one that holds it."""
+        for side in (account.tenant, account.key):
+            if side.waiters:
+                self._recount(side)
+
+    def _recount(self, side: Side) -> None:
+        # Not while our own are on their way: other gateways' are then as visible to us as ours to them.
+        count = side.count
+        if count.bound and not count.counting and not count.in_flight and side.lease.known:
+            count.counting = True
+            self._counts.add_with(side, _ignore)
 
     def _attend(self, account: Account, now: float) -> None:
         for side in (account.tenant, account.key):
@@ -276,6 +287,8 @@ class Admission:
         """The scheduler answered, or nobody will ask it."""
         for count in self._entered:
             count.leave()
+        if self._entered:
+            self._quotas.settled(self._account)
 
 
 def _trim(kept: "dict[str, Account] | dict[str, Side]") -> None:
