@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import sys
 
+import uvloop
+
 from spaces_chassis.database import Database
 from spaces_chassis.lifecycle import run
 from spaces_chassis.logs import configure_logs
@@ -40,7 +42,7 @@ def main() -> None:
     elif command == "admin-key":
         print(asyncio.run(_one_more_admin(settings)))
     else:
-        sys.exit(asyncio.run(run(Registry(settings).parts)))
+        sys.exit(uvloop.run(run(Registry(settings).parts)))
 
 
 async def _one_more_admin(settings: RegistrySettings) -> str:
