@@ -25,12 +25,18 @@ from tests.security import (
     ssrf,
     uploads,
 )
+from tests.security.attacks import campaign as attacks
 from tests.security.campaign import Campaign
 from tests.support.platform import running_platform
 
 REPORT = Path("build/reports/security.json")
 # Calls an operation and caller, on top of those that schemathesis derives from the document: 20,000 in all.
 SCHEMA_EXAMPLES = 60
+
+
+def _attacks() -> Campaign:
+    with running_platform() as platform:
+        return asyncio.run(attacks.run(platform))
 
 
 def _matrix() -> Campaign:
@@ -67,6 +73,7 @@ def _uploads() -> Campaign:
 
 
 CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
+    "attacks": _attacks,
     "flood": _flood,
     "frames": frames.run,
     "matrix": _matrix,

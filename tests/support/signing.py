@@ -1,5 +1,6 @@
 """Access tokens as the registry signs them, and as attackers would."""
 
+import json
 import time
 from typing import Any
 
@@ -19,11 +20,13 @@ LIFETIME_S = 900
 
 
 class Signer:
-    """One signing key."""
+    """One signing key: a fresh one, or one that is known whole."""
 
-    def __init__(self) -> None:
-        self.kid = new_id()
-        self.key = OKPKey.generate_key("Ed25519")
+    def __init__(self, kid: str | None = None, jwk: str | None = None) -> None:
+        self.kid = kid or new_id()
+        self.key = (
+            OKPKey.generate_key("Ed25519") if jwk is None else OKPKey.import_key(json.loads(jwk))
+        )
 
     @property
     def public(self) -> SigningKey:

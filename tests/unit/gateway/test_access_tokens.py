@@ -1,18 +1,12 @@
 """Tokens that were not signed for us are refused, whatever they say about themselves."""
 
-import base64
-import hashlib
-import hmac
-import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from joserfc import jwe, jwt
-from joserfc.jwk import OctKey, RSAKey
 
 from spaces_chassis.bus import serve
 from spaces_chassis.errors import ProblemError
@@ -30,6 +24,7 @@ from spaces_contracts.problems import Code
 from spaces_contracts.users import GetLogin, ListSigningKeys, SigningKeys
 from spaces_gateway.access import Access, sha256_hex
 from spaces_gateway.access_tokens import KEYS_ASK_AGAIN_S, KEYS_REMEMBER_S, LEEWAY_S
+from tests.support.forged_tokens import Forger
 from tests.support.signing import LIFETIME_S, Signer
 
 LOGIN = new_id()
@@ -98,133 +93,9 @@ async def world() -> AsyncIterator[World]:
     await bus.stop()
 
 
-def part(value: Any) -> str:
-    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def by_hmac(secret: bytes, header: dict[str, Any], claims: dict[str, Any]) -> str:
-    text = f"{part(header)}.{part(claims)}"
-    return f"{text}.{part(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
-
-
-def unsigned(algorithm: str) -> str:
-    header = {"alg": algorithm, "typ": "at+jwt", "kid": SIGNER.kid}
-    return f"{part(header)}.{part(SIGNER.claims(LOGIN, now=NOW))}."
-
-
-def swapped(secret: bytes, algorithm: str = "HS256") -> str:
-    header = {"alg": algorithm, "typ": "at+jwt", "kid": SIGNER.kid}
-    return by_hmac(secret, header, SIGNER.claims(LOGIN, now=NOW))
-
-
-def raw_public_key() -> bytes:
-    return base64.urlsafe_b64decode(SIGNER.public.x + "==")
-
-
-def tampered(**changes: Any) -> str:
-    head, _, signature = SIGNER.token(LOGIN, now=NOW).split(".")
-    return f"{head}.{part(SIGNER.claims(LOGIN, now=NOW, **changes))}.{signature}"
-
-
-def own_key(**header: Any) -> str:
-    """Signed by an attacker, who says how it should be checked."""
-    attacker = Signer()
-    jwk = attacker.public.model_dump()
-    return attacker.token(LOGIN, now=NOW, header={"kid": SIGNER.kid, "jwk": jwk} | header)
-
-
-def encrypted() -> str:
-    claims = json.dumps(SIGNER.claims(LOGIN, now=NOW)).encode()
-    key = OctKey.import_key(raw_public_key())
-    header = {"alg": "dir", "enc": "A256GCM", "kid": SIGNER.kid}
-    return jwe.encrypt_compact(header, claims, key)
-
-
-def good(**changes: Any) -> str:
-    return SIGNER.token(LOGIN, **({"now": NOW} | changes))
-
-
-def headed(**header: Any) -> str:
-    return SIGNER.token(LOGIN, now=NOW, header=header)
-
-
-ATTACKS: dict[str, Callable[[], str]] = {
-    "none": lambda: unsigned("none"),
-    "None": lambda: unsigned("None"),
-    "no signature": lambda: unsigned("Ed25519"),
-    "no signature, two parts": lambda: good().rpartition(".")[0],
-    "HS256 with the public key": lambda: swapped(raw_public_key()),
-    "HS256 with the public key as it is published": lambda: swapped(SIGNER.public.x.encode()),
-    "HS256 with the JWK": lambda: swapped(SIGNER.public.model_dump_json().encode()),
-    "HS256 with nothing": lambda: swapped(b""),
-    "HMAC under the right name": lambda: swapped(raw_public_key(), "Ed25519"),
-    "EdDSA, the old name": lambda: headed_as("EdDSA"),
-    "another key under our kid": lambda: own_key(jwk=None),
-    "a key in the header": own_key,
-    "an address of keys in the header": lambda: own_key(jwk=None, jku="https://evil.example/jwks"),
-    "a certificate in the header": lambda: own_key(jwk=None, x5u="https://evil.example/x5u"),
-    "kid of a path": lambda: headed(kid="../../../../dev/null"),
-    "kid of SQL": lambda: headed(kid="' UNION SELECT 'x' --"),
-    "kid of nothing": lambda: headed(kid=""),
-    "no kid": lambda: headed(kid=None),
-    "an unknown kid": lambda: headed(kid=new_id()),
-    "crit": lambda: headed_raw({"alg": "Ed25519", "typ": "at+jwt", "kid": SIGNER.kid, "crit": ["x"]}),
-    "another type": lambda: headed(typ="JWT"),
-    "no type": lambda: headed(typ=None),
-    "wrong issuer": lambda: good(iss="https://evil.example"),
-    "no issuer": lambda: good(iss=None),
-    "wrong audience": lambda: good(aud="others"),
-    "no audience": lambda: good(aud=None),
-    "audience like ours": lambda: good(aud="spaces.evil.example"),
-    "no end": lambda: good(exp=None),
-    "end as text": lambda: good(exp=str(NOW + 60)),
-    "not yet valid": lambda: good(nbf=NOW + LEEWAY_S + 60),
-    "made in the future": lambda: good(iat=NOW + LEEWAY_S + 60),
-    "no login": lambda: good(sid=None),
-    "login as a list": lambda: good(sid=[LOGIN]),
-    "login of a subject": lambda: good(sid="*"),
-    "another login put in": lambda: tampered(sid=new_id()),
-    "a role put in": lambda: tampered(role="admin"),
-    "a longer life put in": lambda: tampered(exp=NOW + 10 * LIFETIME_S),
-    "a signature cut short": lambda: good()[:-8],
-    "a signature of another token": lambda: good().rpartition(".")[0] + "." + good(sub=new_id()).rpartition(".")[2],
-    "claims that are no object": lambda: signed_raw(b"[]"),
-    "claims that are no JSON": lambda: signed_raw(b"\xff"),
-    "an encrypted one": encrypted,
-    "a nested one": lambda: signed_raw(good().encode()),
-    "a huge one": lambda: good(pad="x" * 1_000_000),
-    "a huge header": lambda: headed(kid="k" * 100_000),
-    "not base64": lambda: "a.b.c",
-    "empty parts": lambda: "..",
-    "blank parts": lambda: good().replace(".", " ."),
-    "another alphabet": lambda: good() + "é",
-    "an RSA token": lambda: rsa_token(),
-}  # fmt: skip
-
-
-def headed_as(algorithm: str) -> str:
-    """A true signature under a name that we do not accept."""
-    return headed_raw({"alg": algorithm, "typ": "at+jwt", "kid": SIGNER.kid})
-
-
-def headed_raw(header: dict[str, Any]) -> str:
-    return sign(f"{part(header)}.{part(SIGNER.claims(LOGIN, now=NOW))}")
-
-
-def signed_raw(payload: bytes) -> str:
-    header = {"alg": "Ed25519", "typ": "at+jwt", "kid": SIGNER.kid}
-    return sign(f"{part(header)}.{part(payload)}")
-
-
-def sign(text: str) -> str:
-    return f"{text}.{part(SIGNER.key.private_key.sign(text.encode()))}"  # type: ignore[union-attr]  # the key is Ed25519
-
-
-def rsa_token() -> str:
-    key = RSAKey.generate_key(2048)
-    header = {"alg": "RS256", "typ": "at+jwt", "kid": SIGNER.kid}
-    return jwt.encode(header, SIGNER.claims(LOGIN, now=NOW), key, algorithms=["RS256"])
+FORGER = Forger(SIGNER, LOGIN, NOW)
+ATTACKS = FORGER.attacks()
+good, headed_raw = FORGER.good, FORGER.headed_raw
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
