@@ -9,8 +9,14 @@ MEMBERS := libs/contracts libs/chassis libs/client services/gateway services/reg
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+WEB := services/gateway/web
+# The newest of what the web application is built from decides whether it is built again.
+WEB_SOURCES := docs/openapi.json $(shell find $(WEB) \( -name node_modules -o -name tests \) -prune -o -type f \
+                 ! -name schema.d.ts ! -name elements.d.ts -print)
+WEB_BUILT := services/gateway/src/spaces_gateway/web/.built
 SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations tests/model \
          $(sort $(wildcard tests/integration/[a-z]*)) tests/bench tests/faults tests/security tests/acceptance
+BROWSER := tests/web
 SEED ?= 1
 FAULTS ?= 1000
 CUTS ?= 50
@@ -18,7 +24,8 @@ DEATHS ?= 120
 SCHEDULES ?= 100000
 
 .PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
-        bench shapes soak security profile mutants check fmt verify generate pins
+        bench shapes soak security profile mutants check fmt verify generate pins \
+        web web-dev web-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -38,20 +45,41 @@ $(STAMP): constraints.txt $(PROJECTS)
 	  $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-up: $(STAMP) ## start everything and stay until Ctrl-C
+web: $(WEB_BUILT) ## build the web application into the gateway's package
+
+$(WEB)/node_modules/.installed: $(WEB)/package-lock.json $(WEB)/.npmrc | $(STAMP)
+	@$(WEB)/with-node npm ci --loglevel=error
+	@touch $@
+
+$(WEB_BUILT): $(WEB)/node_modules/.installed $(WEB_SOURCES)
+	@$(WEB)/with-node npm run --silent types
+	@$(WEB)/with-node npm run --silent build -- --logLevel warn
+	@touch $@
+
+web-dev: $(WEB)/node_modules/.installed $(STAMP) ## the web application as you change it, before a stack that runs
+	@$(WEB)/with-node npm run --silent types
+	@eval "$$($(BIN)/spaces-stack env)" && exec $(WEB)/with-node npm run --silent dev
+
+web-test: $(WEB_BUILT) ## the web application: types, lint, its own tests, and a real browser
+	@$(WEB)/with-node npm run --silent check
+	@$(WEB)/with-node npm run --silent test
+	$(PYTEST) $(BROWSER)
+
+up: $(STAMP) $(WEB_BUILT) ## start everything and stay until Ctrl-C
 	@$(BIN)/spaces-stack up
 
 down: $(STAMP) ## stop what make up or make demo started
 	@$(BIN)/spaces-stack down
 
-demo: $(STAMP) ## make up with three spaces served by real models, one request through each
+demo: $(STAMP) $(WEB_BUILT) ## make up with three spaces served by real models, one request through each
 	@$(BIN)/spaces-stack demo
 
-demo-check: $(STAMP) ## the demo without a person: prints one JSON line a space, stops everything
+demo-check: $(STAMP) $(WEB_BUILT) ## the demo without a person: prints one JSON line a space, stops everything
 	@$(BIN)/spaces-stack demo --check
 
-test: $(STAMP) ## the whole suite, each part in a process of its own: quick ones first
+test: $(STAMP) $(WEB_BUILT) ## the whole suite, each part in a process of its own: quick ones first
 	@set -e; for part in $(SUITE); do echo "== $$part"; $(PYTEST) $$part; done
+	@$(MAKE) --no-print-directory web-test
 
 test-unit: $(STAMP) ## what needs no server
 	$(PYTEST) tests/unit tests/contracts tests/architecture

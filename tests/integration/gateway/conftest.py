@@ -50,6 +50,7 @@ def settings(folder: Path, **changes: Any) -> GatewaySettings:
     return GatewaySettings(
         port=0,
         files_dir=folder / "files",
+        web_dir=folder / "not-built",
         signing_key=SecretStr("a key for tests only"),
         allowed_origins=[],
         drain_s=2,

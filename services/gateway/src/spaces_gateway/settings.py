@@ -23,6 +23,9 @@ class GatewaySettings(BusSettings, HttpSettings, LogSettings, Settings):
         default=Path("files"),
         description="directory for uploaded files and results; all gateways share it",
     )
+    web_dir: Path | None = Field(
+        default=None, description="directory of a built web application instead of the package's"
+    )
     files_url: str | None = Field(
         default=None, description="object store instead of a directory, such as s3://bucket/prefix"
     )

@@ -21,6 +21,7 @@ from spaces_gateway.http.quotas import QuotasApi
 from spaces_gateway.http.requests import RequestsApi
 from spaces_gateway.http.spaces import SpacesApi
 from spaces_gateway.http.waits import Waits
+from spaces_gateway.http.web import BUILT, WebApplication, WithWeb
 from spaces_gateway.http.workers import WorkersApi
 from spaces_gateway.services import Services, Sockets
 
@@ -30,6 +31,7 @@ def build_http(
 ) -> tuple[FastAPI, HotRoutes]:
     """The HTTP API, and its hot operations beside it. `parts` are those whose health is the gateway's."""
     requests = RequestsApi(services, sockets, waits)
+    web = WebApplication(services.settings.web_dir or BUILT)
     app = FastAPI(
         title="WebSocket Spaces",
         version=version("spaces-gateway"),
@@ -53,8 +55,9 @@ def build_http(
         WorkersApi(services),
         KeptApi(services),
         KeptFormsApi(services, callers),
-        PagesApi(parts, HealthApp(parts, services.metrics)),
+        PagesApi(parts, HealthApp(parts, services.metrics), web),
     ):
         app.include_router(api.operations().router)
     documents.install(app)
+    app.router.default = WithWeb(web, app.router.default)
     return app, HotRoutes(services, waits, requests.get)

@@ -13,6 +13,7 @@ from spaces_chassis.lifecycle import Part
 from spaces_contracts.problems import KINDS, Code
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.protection import page_headers
+from spaces_gateway.http.web import WebApplication
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -43,9 +44,10 @@ class Health(BaseModel):
 class PagesApi:
     """Everything that needs no credential."""
 
-    def __init__(self, parts: list[Part], health: HealthApp) -> None:
+    def __init__(self, parts: list[Part], health: HealthApp, web: WebApplication) -> None:
         self._parts = parts
         self._health = health
+        self._web = web
 
     def operations(self) -> Operations:
         """Pages and probes."""
@@ -70,10 +72,12 @@ class PagesApi:
     async def get_about(self, request: Request) -> Response:
         """What answers here.
 
-        JSON, or a page for browsers.
+        JSON, or the web application for browsers.
         """
         about = About(version=version("spaces-gateway"))
         if "text/html" in request.headers.get("accept", ""):
+            if self._web.built:
+                return self._web.page(request.headers)
             return html_page(_about_page(about))
         return JSONResponse(about.model_dump())
 
@@ -121,7 +125,9 @@ def page(title: str, content: str) -> str:
 def _about_page(about: About) -> str:
     return page(
         about.name,
-        f"<h1>{about.name}</h1><p>Gateway {html.escape(about.version)}.</p><ul>"
+        f"<h1>{about.name}</h1><p>Gateway {html.escape(about.version)}.</p>"
+        "<p>The web application is not built: run <code>make web</code> where the gateway was installed from, "
+        "then start the gateway again.</p><ul>"
         f'<li><a href="{about.docs}">API documentation</a> and its '
         f'<a href="{about.openapi}">OpenAPI document</a></li>'
         f'<li><a href="/docs/problems">Problem codes</a></li>'
