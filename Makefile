@@ -14,8 +14,11 @@ WEB := services/gateway/web
 WEB_SOURCES := docs/openapi.json $(shell find $(WEB) \( -name node_modules -o -name tests \) -prune -o -type f \
                  ! -name schema.d.ts ! -name elements.d.ts -print)
 WEB_BUILT := services/gateway/src/spaces_gateway/web/.built
-SUITE := tests/architecture tests/contracts tests/unit tests/conformance tests/migrations tests/model \
-         $(sort $(wildcard tests/integration/[a-z]*)) tests/bench tests/faults tests/security tests/acceptance
+# Quick ones first, then those that take longest.
+SUITE := tests/architecture tests/contracts tests/unit tests/acceptance tests/integration/gateway tests/security \
+         $(filter-out tests/integration/gateway,$(sort $(wildcard tests/integration/[a-z]*))) tests/faults \
+         tests/conformance tests/bench tests/model tests/migrations
+AT_ONCE ?= 2
 BROWSER := tests/web
 SEED ?= 1
 FAULTS ?= 1000
@@ -77,8 +80,8 @@ demo: $(STAMP) $(WEB_BUILT) ## make up with three spaces served by real models, 
 demo-check: $(STAMP) $(WEB_BUILT) ## the demo without a person: prints one JSON line a space, stops everything
 	@$(BIN)/spaces-stack demo --check
 
-test: $(STAMP) $(WEB_BUILT) ## the whole suite, each part in a process of its own: quick ones first
-	@set -e; for part in $(SUITE); do echo "== $$part"; $(PYTEST) $$part; done
+test: $(STAMP) $(WEB_BUILT) ## the whole suite, each part in a process of its own, AT_ONCE=2 of them
+	@$(BIN)/python -m tests.support.suite --at-once $(AT_ONCE) $(SUITE)
 	@$(MAKE) --no-print-directory web-test
 
 test-unit: $(STAMP) ## what needs no server
