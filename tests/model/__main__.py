@@ -32,7 +32,10 @@ def main() -> int:
     if arguments.trace:
         return _show(arguments.seed, "sql" if arguments.sql else "pure")
     stop_at = time.monotonic() + (arguments.seconds or float("inf"))
-    in_time: Callable[[], bool] = lambda: time.monotonic() < stop_at  # noqa: E731
+
+    def in_time() -> bool:
+        return time.monotonic() < stop_at
+
     wanted = {"pure": arguments.schedules, "sql": arguments.sql}
     paths: list[Path] = []
     complete = True

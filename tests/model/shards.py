@@ -6,7 +6,7 @@ They lie in a folder named by the sources that they were run with, so that a cha
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,9 +128,10 @@ def total(paths: list[Path]) -> dict[str, Any]:
     for shard in shards:
         edges.update(shard["edges"])
     known = [edge_name(edge.source, edge.target, edge.by) for edge in EDGES]
-    count: Callable[[str], int] = lambda kind: sum(  # noqa: E731
-        shard["schedules"] for shard in shards if shard["kind"] == kind
-    )
+
+    def count(kind: str) -> int:
+        return sum(shard["schedules"] for shard in shards if shard["kind"] == kind)
+
     return {
         "schedules": count("pure") + count("sql"),
         "pure": count("pure"),

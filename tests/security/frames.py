@@ -6,17 +6,13 @@ Nothing may be logged as an error, the client's answers stay as quick as they we
 import json
 import multiprocessing
 import time
+from http.client import OK, HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
 
-from spaces_contracts.client_socket import Auth
-from spaces_contracts.frames import PROTOCOL
 from tests.conformance.websocket.broken_frames import PIECES
 from tests.conformance.websocket.live_gateway import CLIENT, WORKER, LiveGateway, live_gateway
 from tests.security.campaign import Campaign
@@ -34,15 +30,16 @@ _MIB = 1_048_576
 
 
 class Neighbour:
-    """A client that pings and notes how long each answer took, in a process of its own: not our load is measured."""
+    """A client whose requests a worker answers one by one, in a process of its own: not our load is measured."""
 
     def __init__(self, live: LiveGateway) -> None:
         spawning = multiprocessing.get_context("spawn")
         self._done = spawning.Event()
         self._told, child = spawning.Pipe(duplex=False)
-        address = f"ws://{urlsplit(live.platform.gateway_url).netloc}{CLIENT}"
-        key = live.platform.admin_key
-        self._process = spawning.Process(target=_ping, args=(address, key, self._done, child))
+        path = f"/api/spaces/{live.space_id}/requests?wait=20"
+        self._process = spawning.Process(
+            target=_ask, args=(live.port, path, live.platform.admin_key, self._done, child)
+        )
         self._process.start()
 
     def heard(self) -> list[tuple[float, float]]:
@@ -53,20 +50,20 @@ class Neighbour:
         return times
 
 
-def _ping(address: str, key: str, done: Any, tell: Any) -> None:
+def _ask(port: int, path: str, key: str, done: Any, tell: Any) -> None:
     times: list[tuple[float, float]] = []
-    with connect(
-        address, subprotocols=[Subprotocol(PROTOCOL)], compression=None, proxy=None
-    ) as socket:
-        socket.send(Auth(token=key).encode())
-        socket.recv(timeout=20)
-        while not done.wait(_PAUSE_S):
-            began = time.monotonic()
-            socket.send(json.dumps({"type": "ping", "id": len(times)}))
-            if json.loads(socket.recv(timeout=20)) != {"type": "pong", "id": len(times)}:
-                break
-            ended = time.monotonic()
-            times.append((ended, ended - began))
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    while not done.wait(_PAUSE_S):
+        prompt = str(len(times))
+        began = time.monotonic()
+        connection.request("POST", path, json.dumps({"prompt": prompt}), headers)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        if answer.status != OK or content["output"]["echo"] != prompt:
+            break
+        ended = time.monotonic()
+        times.append((ended, ended - began))
     tell.send(times)
 
 

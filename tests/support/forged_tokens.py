@@ -80,7 +80,7 @@ class Forger:
             "an unknown one": new_id(), "a huge one": "k" * 100_000,
         }  # fmt: skip
         named: dict[str, Callable[[], str]] = {
-            f"kid of {what}": lambda kid=kid: self.headed_raw(self._header(kid=kid))  # type: ignore[misc]
+            f"kid of {what}": lambda kid=kid: self.headed_raw(self._header(kid=kid))  # type: ignore[misc]  # a default binds it in the loop
             for what, kid in kids.items()
         }
         return named | {

@@ -80,7 +80,7 @@ class World:
         self.bus = StoredBus()
         self.clock = ManualClock()
         self.waiters = Waiters(self.bus, self.clock, "g" * 26)  # type: ignore[arg-type]  # as far as streams use it
-        self.fanout = Fanout(self.bus, self.waiters, Metrics("test"))  # type: ignore[arg-type]
+        self.fanout = Fanout(self.bus, self.waiters, Metrics("test"))  # type: ignore[arg-type]  # likewise
         self.hints = NoHints()
         self.audience = Audience()
         self.over = 0
@@ -89,9 +89,9 @@ class World:
         async def look_up(request_ids: list[str]) -> None:
             self.looked_up += request_ids
 
-        self.waiters.look_up = look_up  # type: ignore[method-assign,assignment]
+        self.waiters.look_up = look_up  # type: ignore[method-assign,assignment]  # read from here
         links = FileLinks(b"k" * 32, self.clock)
-        sources = Sources(self.bus, self.clock, self.waiters, self.fanout, self.hints, links)  # type: ignore[arg-type]
+        sources = Sources(self.bus, self.clock, self.waiters, self.fanout, self.hints, links)  # type: ignore[arg-type]  # NoHints
         self.stream = RequestStream(sources, REQUEST, self.audience, self._over, After())
 
     def _over(self, _stream: RequestStream) -> None:

@@ -1,7 +1,7 @@
 """Queues that moved are read again: soon, together, and not too often."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spaces_chassis.errors import BusUnavailable
@@ -46,9 +46,9 @@ class World:
         self.spaces = Spaces()
         self.reads: list[list[str]] = []
         self.away = False
-        self.hints = QueueHints(self.clock, self, self)  # type: ignore[arg-type]  # as far as it uses them
+        self.hints = QueueHints(self.clock, self, self.spaces)
 
-    async def look_up(self, request_ids: list[str]) -> None:
+    async def look_up(self, request_ids: Sequence[str]) -> None:
         if self.away:
             raise BusUnavailable("away")
         self.reads.append(sorted(request_ids))
@@ -56,7 +56,7 @@ class World:
 
 async def listening() -> tuple[World, Stream]:
     world, stream = World(), Stream("r1")
-    world.hints.add(SPACE, stream)  # type: ignore[arg-type]
+    world.hints.add(SPACE, stream)
     await eventually(lambda: world.reads)
     return world, stream
 
@@ -68,7 +68,7 @@ async def test_a_queue_is_read_when_somebody_begins_to_wait_and_when_it_moves() 
     world.spaces.tell(running=1)
     await eventually(lambda: len(world.reads) == 2)
     assert world.reads == [["r1"], ["r1"]]
-    world.hints.remove(SPACE, stream)  # type: ignore[arg-type]
+    world.hints.remove(SPACE, stream)
     assert world.spaces.listeners == []
 
 
@@ -94,7 +94,7 @@ async def test_many_moves_at_once_are_read_once_after_a_pause() -> None:
 async def test_many_watchers_are_read_in_batches_and_less_often() -> None:
     world, _ = await listening()
     for n in range(2 * MAX_BATCH):
-        world.hints.add(SPACE, Stream(f"q{n}"))  # type: ignore[arg-type]
+        world.hints.add(SPACE, Stream(f"q{n}"))
     world.spaces.tell(queue_size=9)
     timer = world.hints._queues[SPACE].timer
     assert timer is not None
@@ -106,20 +106,20 @@ async def test_many_watchers_are_read_in_batches_and_less_often() -> None:
 
 async def test_a_watcher_that_leaves_while_it_opens_leaves_no_listener() -> None:
     world, stream = World(), Stream("r1")
-    world.hints.add(SPACE, stream)  # type: ignore[arg-type]
-    world.hints.remove(SPACE, stream)  # type: ignore[arg-type]
-    world.hints.add(SPACE, stream)  # type: ignore[arg-type]
+    world.hints.add(SPACE, stream)
+    world.hints.remove(SPACE, stream)
+    world.hints.add(SPACE, stream)
     await eventually(lambda: world.reads)
     assert len(world.spaces.listeners) == 1
-    world.hints.remove(SPACE, stream)  # type: ignore[arg-type]
-    world.hints.remove(SPACE, stream)  # type: ignore[arg-type]
+    world.hints.remove(SPACE, stream)
+    world.hints.remove(SPACE, stream)
     assert world.spaces.listeners == []
 
 
 async def test_a_bus_that_is_away_is_survived() -> None:
     world = World()
     world.spaces.away = True
-    world.hints.add(SPACE, Stream("r1"))  # type: ignore[arg-type]
+    world.hints.add(SPACE, Stream("r1"))
     await eventually(lambda: not world.hints._opening)
     world.away = True
     await world.hints._look_up(world.hints._queues[SPACE])

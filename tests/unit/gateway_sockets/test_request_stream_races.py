@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,9 +108,9 @@ def test_what_is_stored_in_time_is_always_recovered(
     assert (last["type"], last["recovered"]) == ("finished", True)
 
 
-def _firsts(told: list[dict[str, int]]) -> list[int]:
+def _firsts(told: list[dict[str, Any]]) -> list[int]:
     return [frame["n"] for frame in told if "data" in frame]
 
 
-def _lasts(told: list[dict[str, int]]) -> list[int]:
-    return [frame["n"] + len(frame["data"]) - 1 for frame in told if "data" in frame]  # type: ignore[arg-type]
+def _lasts(told: list[dict[str, Any]]) -> list[int]:
+    return [frame["n"] + len(frame["data"]) - 1 for frame in told if "data" in frame]

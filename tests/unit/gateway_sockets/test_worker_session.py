@@ -21,6 +21,7 @@ from spaces_gateway.sockets.effects import (
     Hold,
     Publish,
     Release,
+    Send,
     Suspect,
 )
 from spaces_gateway.sockets.held_work import MAX_HELD, Connection, HeldWork
@@ -163,7 +164,8 @@ def test_the_payload_reaches_the_worker_as_the_json_it_was() -> None:
     session, cid = serving()
     payload = ' {"prompt": "ä\\u0000\\"", "parameters": {"n": 1e3}} '
     effects = session.deliver(cid, job(cid, payload=payload, queue_size=3))
-    assert b'"prompt": "\xc3\xa4\\u0000\\""' in effects[0].frame  # type: ignore[union-attr]
+    assert isinstance(effects[0], Send)
+    assert b'"prompt": "\xc3\xa4\\u0000\\""' in effects[0].frame
     (request,) = sent(effects)
     assert request["payload"] == json.loads(payload)
     assert (request["space"], request["space_id"]) == ("demo", SPACE)

@@ -26,7 +26,7 @@ LATENCY_BUCKETS_S = (
 
 # The creation time of each series doubles the size of a scrape and is not a name promtool accepts.
 # prometheus_client left this one function without types.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # its own lack
 
 
 class Metrics:

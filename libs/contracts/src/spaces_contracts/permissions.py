@@ -81,7 +81,7 @@ class Rule:
         if not self.needs:
             return True
         # A loop: this is asked for every call, and a generator would cost more than the answer.
-        for permission in self.needs:  # noqa: SIM110
+        for permission in self.needs:  # noqa: SIM110  # as said above
             if allows(principal, permission):
                 return True
         return False

@@ -226,7 +226,7 @@ class NatsHandle:
             return
         with contextlib.suppress(nats.errors.Error):
             # nats-py left this one function without types.
-            await self._subscription.drain()  # type: ignore[no-untyped-call]
+            await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py's own lack
 
 
 def _waiting(receive: Receive) -> Callable[[Msg], Awaitable[None]]:

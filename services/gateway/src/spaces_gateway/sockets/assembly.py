@@ -47,7 +47,7 @@ class GatewaySockets:
         identity = Identity(s.gateway_id, version("spaces-gateway"))
         self.workers = workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
         self.fanout = fanout = Fanout(s.bus, s.waiters, s.metrics)
-        hints = QueueHints(s.clock, s.waiters, fanout)
+        hints = QueueHints(s.clock, s.waiters, fanout.spaces)
         self.clients = ClientHub(
             s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints, s.links)
         )

@@ -1,7 +1,8 @@
 """Keeps watchers of queued requests up to date: a queue that moved is read again, many requests in one question."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -9,11 +10,6 @@ from spaces_chassis.clock import Clock
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.requests import MAX_BATCH
 from spaces_contracts.spaces import SpaceEvent
-from spaces_gateway.sockets.fanout import Fanout
-from spaces_gateway.waiters import Waiters
-
-if TYPE_CHECKING:
-    from spaces_gateway.sockets.request_stream import RequestStream
 
 # A watcher sees its place change at most so often; queues with thousands of watchers are read less often.
 REFRESH_S = 0.25
@@ -21,11 +17,31 @@ REFRESH_S = 0.25
 log = structlog.get_logger(__name__)
 
 
+class Queued(Protocol):
+    """Somebody's view of one queued request."""
+
+    @property
+    def request_id(self) -> str: ...
+
+
+class Reader(Protocol):
+    """Reads requests; those who watch them are told."""
+
+    async def look_up(self, request_ids: Sequence[str]) -> None: ...
+
+
+class SpaceEvents(Protocol):
+    """Events of spaces, by subject."""
+
+    async def add(self, subject: str, listener: Callable[[SpaceEvent], None]) -> None: ...
+    def remove(self, subject: str, listener: Callable[[SpaceEvent], None]) -> None: ...
+
+
 class WatchedQueue:
     """The queued requests of one space that somebody here watches."""
 
     def __init__(self, now: float) -> None:
-        self.streams: set[RequestStream] = set()
+        self.streams: set[Queued] = set()
         self.refreshed_at = now  # the submit's answer said where it stood
         self.listening = False
         self.timer: asyncio.TimerHandle | None = None
@@ -35,14 +51,14 @@ class WatchedQueue:
 class QueueHints:
     """Listens to a space while somebody waits in its queue."""
 
-    def __init__(self, clock: Clock, waiters: Waiters, fanout: Fanout) -> None:
+    def __init__(self, clock: Clock, reader: Reader, spaces: SpaceEvents) -> None:
         self._clock = clock
-        self._waiters = waiters
-        self._fanout = fanout
+        self._reader = reader
+        self._spaces = spaces
         self._queues: dict[str, WatchedQueue] = {}
         self._opening: set[asyncio.Task[None]] = set()
 
-    def add(self, space_id: str, stream: "RequestStream") -> None:
+    def add(self, space_id: str, stream: Queued) -> None:
         """The stream's request is queued."""
         queue = self._queues.get(space_id)
         if queue is None:
@@ -52,7 +68,7 @@ class QueueHints:
             task.add_done_callback(self._opening.discard)
         queue.streams.add(stream)
 
-    def remove(self, space_id: str, stream: "RequestStream") -> None:
+    def remove(self, space_id: str, stream: Queued) -> None:
         """The stream's request is queued no more, or nobody watches it."""
         queue = self._queues.get(space_id)
         if queue is None:
@@ -63,11 +79,11 @@ class QueueHints:
             if queue.timer is not None:
                 queue.timer.cancel()
             if queue.listening:
-                self._fanout.spaces.remove(f"sev.{space_id}", self._moved)
+                self._spaces.remove(f"sev.{space_id}", self._moved)
 
     async def _listen(self, space_id: str, queue: WatchedQueue) -> None:
         try:
-            await self._fanout.spaces.add(f"sev.{space_id}", self._moved)
+            await self._spaces.add(f"sev.{space_id}", self._moved)
         except ProblemError as error:  # places are then shown by the look at what is quiet
             log.warning("queue_not_watched", space_id=space_id, problem=str(error))
             return
@@ -75,7 +91,7 @@ class QueueHints:
             queue.listening = True
             self._refresh_soon(space_id)  # it may have moved before we listened
         else:
-            self._fanout.spaces.remove(f"sev.{space_id}", self._moved)
+            self._spaces.remove(f"sev.{space_id}", self._moved)
 
     def _moved(self, event: SpaceEvent) -> None:
         if event.queue_size is not None or event.running is not None:
@@ -99,7 +115,7 @@ class QueueHints:
         ids = list({stream.request_id for stream in queue.streams})
         for start in range(0, len(ids), MAX_BATCH):
             try:
-                await self._waiters.look_up(ids[start : start + MAX_BATCH])
+                await self._reader.look_up(ids[start : start + MAX_BATCH])
             except ProblemError as error:
                 log.warning("queue_not_read", count=len(ids), problem=str(error))
                 return
