@@ -147,12 +147,12 @@ CREATE TABLE registry.quota (
     concurrent integer,
     queued integer,
     stored_bytes bigint,
-    CONSTRAINT quota_check CHECK (((stored_bytes IS NULL) OR ((stored_bytes >= 0) AND (holder = 'tenant'::text)))),
     CONSTRAINT quota_concurrent_check CHECK ((concurrent >= 0)),
     CONSTRAINT quota_holder_check CHECK ((holder = ANY (ARRAY['tenant'::text, 'key'::text]))),
     CONSTRAINT quota_holder_id_check CHECK ((holder_id ~ '^[0-9a-z]{20,32}$'::text)),
     CONSTRAINT quota_queued_check CHECK ((queued >= 0)),
-    CONSTRAINT quota_requests_per_minute_check CHECK ((requests_per_minute >= 0))
+    CONSTRAINT quota_requests_per_minute_check CHECK ((requests_per_minute >= 0)),
+    CONSTRAINT quota_stored_bytes_check CHECK ((stored_bytes >= 0))
 );
 
 CREATE TABLE registry.session (
@@ -195,6 +195,13 @@ CREATE TABLE registry.stored_bytes (
     day date NOT NULL,
     size_bytes bigint NOT NULL,
     CONSTRAINT stored_bytes_size_bytes_check CHECK ((size_bytes >= 0))
+);
+
+CREATE TABLE registry.stored_bytes_of_key (
+    key_id text NOT NULL,
+    day date NOT NULL,
+    size_bytes bigint NOT NULL,
+    CONSTRAINT stored_bytes_of_key_size_bytes_check CHECK ((size_bytes >= 0))
 );
 
 CREATE TABLE registry.tenant (
@@ -279,6 +286,9 @@ ALTER TABLE ONLY registry.space
 ALTER TABLE ONLY registry.spent_secret
     ADD CONSTRAINT spent_secret_pkey PRIMARY KEY (secret_sha256);
 
+ALTER TABLE ONLY registry.stored_bytes_of_key
+    ADD CONSTRAINT stored_bytes_of_key_pkey PRIMARY KEY (key_id, day);
+
 ALTER TABLE ONLY registry.stored_bytes
     ADD CONSTRAINT stored_bytes_pkey PRIMARY KEY (tenant_id, day);
 
@@ -338,6 +348,8 @@ CREATE INDEX space_page ON registry.space USING btree (tenant_id, space_id) WHER
 CREATE INDEX spent_secret_by_age ON registry.spent_secret USING btree (spent_at);
 
 CREATE INDEX stored_bytes_by_day ON registry.stored_bytes USING btree (day);
+
+CREATE INDEX stored_bytes_of_key_by_day ON registry.stored_bytes_of_key USING btree (day);
 
 CREATE INDEX ticket_by_expiry ON registry.ticket USING btree (expires_at);
 
@@ -433,6 +445,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE registry.space TO spaces_registry;
 GRANT SELECT,INSERT,DELETE ON TABLE registry.spent_secret TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.stored_bytes TO spaces_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.stored_bytes_of_key TO spaces_registry;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE registry.tenant TO spaces_registry;
 

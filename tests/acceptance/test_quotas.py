@@ -152,6 +152,24 @@ async def test_a_key_may_be_made_with_limits_of_its_own(platform: Platform, admi
         assert key["limits"]["requests_per_minute"] == 2
 
 
+async def test_a_key_may_have_room_for_fewer_files_than_its_tenant(
+    platform: Platform, admin: Api
+) -> None:
+    async with tenant(platform, admin, "roomy", stored_bytes=1000) as one:
+        made = await admin.make(
+            "/api/keys", name="small", tenant_id=one.tenant_id, stored_bytes=500
+        )
+        typed = {"content-type": "text/plain"}
+        async with api(platform.gateway_url, made["secret"]) as small:
+            statuses = [
+                (await small.http.post("/api/files", content=b"x" * 300, headers=typed)).status_code
+                for _ in range(2)
+            ]
+        assert statuses == [201, 507]
+        usage = await one.limit()
+        assert usage["usage"]["stored_bytes"] == 300
+
+
 async def test_a_member_cannot_change_limits_or_see_anothers(
     platform: Platform, admin: Api
 ) -> None:

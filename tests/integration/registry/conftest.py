@@ -29,6 +29,7 @@ from spaces_contracts.connections import (
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.keys import new_key, sha256_of, shown_prefix
+from spaces_contracts.limits import Limits
 from spaces_contracts.message import Command, Message
 from spaces_contracts.problems import Problem
 from spaces_contracts.spaces import CreateSpace, Space, SpacePolicy
@@ -126,7 +127,13 @@ class World:
     admin: Principal
     registry: Registry
 
-    async def key(self, kind: PrincipalKind, *spaces: str, tenant_id: str | None = None) -> str:
+    async def key(
+        self,
+        kind: PrincipalKind,
+        *spaces: str,
+        tenant_id: str | None = None,
+        limits: Limits | None = None,
+    ) -> str:
         secret = new_key(kind)
         await self.bus.request(
             CreateCredential(
@@ -137,6 +144,7 @@ class World:
                 prefix=shown_prefix(secret),
                 tenant_id=tenant_id,
                 spaces=list(spaces),
+                limits=limits,
             )
         )
         return secret

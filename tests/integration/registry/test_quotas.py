@@ -1,6 +1,7 @@
 """Limits over the bus: who sets and reads them, what gateways lease of them, what is stored."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -119,9 +120,8 @@ async def test_a_key_is_limited_from_its_first_moment(world: World) -> None:
     assert [(key.principal_id, key.limits) for key in reply.keys] == [
         (principal.principal_id, Limits(requests_per_minute=3))
     ]
-    problem = await world.refused(
-        command.model_copy(update={"limits": Limits(stored_bytes=1), "secret_sha256": "1" * 64})
-    )
+    nobodys = {"tenant_id": None, "kind": PrincipalKind.ADMIN, "secret_sha256": "1" * 64}
+    problem = await world.refused(command.model_copy(update=nobodys))
     assert problem.code is Code.INVALID_REQUEST
 
 
@@ -151,6 +151,37 @@ async def test_uploads_at_once_do_not_fit_together_when_they_do_not(world: World
         return True
 
     assert sum(await asyncio.gather(*[fits() for _ in range(12)])) == 3
+
+
+async def test_a_key_fills_its_own_room_within_its_tenants(world: World) -> None:
+    tenant_id = await tenant(world)
+    await limit(world, tenant_id, stored_bytes=100)
+    small = await world.key(
+        PrincipalKind.API_KEY, tenant_id=tenant_id, limits=Limits(stored_bytes=30)
+    )
+    free = await member(world, tenant_id)
+    key_id = (await world.who(small)).principal_id
+
+    async def take(key_id: str, size_bytes: int) -> dict[str, Any] | None:
+        ask = StorageAsk(tenant_id=tenant_id, key_id=key_id, size_bytes=size_bytes, day=DAY)
+        try:
+            await world.bus.request(TakeStorage(ask=ask))
+        except ProblemError as refused:
+            return {"code": refused.problem.code, **refused.problem.facts}
+        return None
+
+    def full(limit: int, used: int) -> dict[str, Any]:
+        return {"code": Code.STORAGE_FULL, "limit": limit, "used": used}
+
+    assert await take(key_id, 20) is None
+    assert await take(key_id, 11) == full(30, 20)
+    assert await take(free.principal_id, 60) is None
+    assert await take(key_id, 11) == full(30, 20)
+    assert await take(free.principal_id, 21) == full(100, 80)
+    assert await take(key_id, -20) is None
+    assert await take(key_id, 30) is None
+    await world.bus.request(ForgetStorage(day=DAY))
+    assert await take(key_id, 30) is None
 
 
 async def test_a_day_that_is_none_is_refused(world: World) -> None:

@@ -17,10 +17,11 @@ from spaces_chassis.testing import ManualClock
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_gateway.files.retention import RetentionSweep
+from spaces_gateway.files.room import Uploader
 from spaces_gateway.files.store import FileStore, StoredFile, Upload, _day, open_store
 from tests.support.eventually import eventually
 
-UPLOAD = Upload("a.bin", None, new_id())
+UPLOAD = Upload("a.bin", None, Uploader(new_id()))
 
 
 @pytest.fixture(params=["memory", "directory"])

@@ -16,4 +16,4 @@ class Limits(Contract):
     requests_per_minute: Count | None = None  # submits that are let in, whatever becomes of them
     concurrent: Count | None = None  # requests that have not ended
     queued: Count | None = None  # of these, requests that wait
-    stored_bytes: Bytes | None = None  # files; tenants only
+    stored_bytes: Bytes | None = None  # files: a tenant's, or what a key uploads

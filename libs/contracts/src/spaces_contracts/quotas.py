@@ -158,6 +158,7 @@ class StorageAsk(Contract):
     """Room for bytes of a tenant; below zero: gives room back."""
 
     tenant_id: TenantId
+    key_id: PrincipalId | None = None  # of the key that stores them; it may have a limit of its own
     size_bytes: int
     day: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")  # whose files are removed together
 

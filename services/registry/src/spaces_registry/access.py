@@ -1,6 +1,7 @@
 """Handlers of tenants, credentials and tickets."""
 
 import re
+from typing import get_args
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import (
@@ -25,7 +26,7 @@ from spaces_contracts.identifiers import new_id
 from spaces_contracts.limits import Limits
 from spaces_contracts.message import Done
 from spaces_contracts.problems import KINDS, Code
-from spaces_contracts.quotas import Holder
+from spaces_contracts.quotas import Holder, LimitName
 from spaces_registry.access_store import Known
 from spaces_registry.actors import (
     chosen_tenant,
@@ -152,16 +153,14 @@ class Access:
         """Before the key can be used; limits of a key that is then not stored bind nobody."""
         if limits is None:
             return
-        if principal.tenant_id is None or limits.stored_bytes is not None:
-            raise ProblemError.of(
-                Code.INVALID_REQUEST, "A key of a tenant may be limited, and not in stored bytes"
-            )
+        if principal.tenant_id is None:
+            raise ProblemError.of(Code.INVALID_REQUEST, "Only a key of a tenant may be limited")
         await self._quotas.change(
             Holder.KEY,
             principal.principal_id,
             principal.tenant_id,
             limits,
-            ("requests_per_minute", "concurrent", "queued"),
+            get_args(LimitName),
         )
 
     async def _scope(self, command: CreateCredential) -> list[str]:

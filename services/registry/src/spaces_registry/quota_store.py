@@ -1,6 +1,7 @@
 """All SQL on limits and on stored bytes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import asyncpg
@@ -11,6 +12,47 @@ from spaces_contracts.quotas import Holder, KeyLimits, LimitName
 
 _LISTED = 1000
 _LIMITS = "q.requests_per_minute, q.concurrent, q.queued, q.stored_bytes"
+_USED_BY_TENANT = """
+    SELECT coalesce(sum(size_bytes), 0)::bigint FROM registry.stored_bytes WHERE tenant_id = $1
+"""
+_USED_BY_KEY = """
+    SELECT coalesce(sum(size_bytes), 0)::bigint FROM registry.stored_bytes_of_key WHERE key_id = $1
+"""
+_TAKE_FOR_TENANT = """
+    INSERT INTO registry.stored_bytes AS s (tenant_id, day, size_bytes)
+    SELECT t.tenant_id, $2, greatest(0, $3::bigint) FROM registry.tenant t WHERE t.tenant_id = $1
+    ON CONFLICT (tenant_id, day) DO UPDATE SET size_bytes = greatest(0, s.size_bytes + $3::bigint)
+"""
+_TAKE_FOR_KEY = """
+    INSERT INTO registry.stored_bytes_of_key AS s (key_id, day, size_bytes)
+    VALUES ($1, $2, greatest(0, $3::bigint))
+    ON CONFLICT (key_id, day) DO UPDATE SET size_bytes = greatest(0, s.size_bytes + $3::bigint)
+"""
+
+
+@dataclass(frozen=True)
+class BytesToTake:
+    """Bytes of a tenant, stored by one of its keys or by somebody else, and the limits of both."""
+
+    day: date
+    size_bytes: int
+    tenant_id: str
+    most_of_tenant: int | None
+    key_id: str | None
+    most_of_key: int | None
+
+    def passes(self, most: int | None, used: int) -> bool:
+        """Whether they do not fit."""
+        return most is not None and self.size_bytes > 0 and used + self.size_bytes > most
+
+
+@dataclass(frozen=True)
+class Full:
+    """Whose limit has no room for them."""
+
+    holder: Holder
+    used: int
+    most: int | None
 
 
 class QuotaStore:
@@ -84,44 +126,32 @@ class QuotaStore:
 
     async def stored_bytes(self, tenant_id: str) -> int:
         """What a tenant's files take."""
-        total = await self._database.fetchval(
-            "SELECT coalesce(sum(size_bytes), 0)::bigint FROM registry.stored_bytes WHERE tenant_id = $1",
-            tenant_id,
-        )
-        return int(total)
+        return int(await self._database.fetchval(_USED_BY_TENANT, tenant_id))
 
-    async def take_storage(
-        self, tenant_id: str, day: date, size_bytes: int, most: int | None
-    ) -> int | None:
-        """Counts bytes in; None when they fit, else what is used already. Below zero: gives back, always fits."""
+    async def take_storage(self, take: BytesToTake) -> Full | None:
+        """Counts bytes in; None when they fit. Below zero: gives back, always fits."""
         async with self._database.transaction() as tx:
             # Two uploads that fit one by one and not together must not both be let in.
             await tx.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended('stored bytes of ' || $1, 0))",
-                tenant_id,
+                take.tenant_id,
             )
-            used = await tx.fetchval(
-                "SELECT coalesce(sum(size_bytes), 0)::bigint FROM registry.stored_bytes WHERE tenant_id = $1",
-                tenant_id,
-            )
-            if most is not None and size_bytes > 0 and used + size_bytes > most:
-                return int(used)
-            await tx.execute(
-                """
-                INSERT INTO registry.stored_bytes AS s (tenant_id, day, size_bytes)
-                SELECT t.tenant_id, $2, greatest(0, $3::bigint) FROM registry.tenant t WHERE t.tenant_id = $1
-                ON CONFLICT (tenant_id, day) DO UPDATE
-                   SET size_bytes = greatest(0, s.size_bytes + $3::bigint)
-                """,
-                tenant_id,
-                day,
-                size_bytes,
-            )
+            used = await tx.fetchval(_USED_BY_TENANT, take.tenant_id)
+            if take.passes(take.most_of_tenant, used):
+                return Full(Holder.TENANT, int(used), take.most_of_tenant)
+            if take.most_of_key is not None:
+                used = await tx.fetchval(_USED_BY_KEY, take.key_id)
+                if take.passes(take.most_of_key, used):
+                    return Full(Holder.KEY, int(used), take.most_of_key)
+                await tx.execute(_TAKE_FOR_KEY, take.key_id, take.day, take.size_bytes)
+            await tx.execute(_TAKE_FOR_TENANT, take.tenant_id, take.day, take.size_bytes)
         return None
 
     async def forget_storage(self, day: date) -> None:
         """The files of a day and of those before it are gone."""
-        await self._database.execute("DELETE FROM registry.stored_bytes WHERE day <= $1", day)
+        async with self._database.transaction() as tx:
+            await tx.execute("DELETE FROM registry.stored_bytes WHERE day <= $1", day)
+            await tx.execute("DELETE FROM registry.stored_bytes_of_key WHERE day <= $1", day)
 
 
 def _limits(row: asyncpg.Record) -> Limits:

@@ -17,12 +17,14 @@ from spaces_contracts.quotas import (
     Holder,
     QuotasReply,
     SetQuotas,
+    StorageAsk,
     TakeAllowance,
     TakeStorage,
     Usage,
 )
 from spaces_registry.actors import sees_tenant, tenant_not_found
 from spaces_registry.hints import Hints
+from spaces_registry.quota_store import BytesToTake
 from spaces_registry.stores import Stores
 from spaces_registry.usage_store import Take, Taken
 
@@ -77,17 +79,14 @@ class Quotas:
     async def take_storage(self, command: TakeStorage) -> Done:
         """Refuses what does not fit."""
         ask = command.ask
-        found = await self._quotas.limits([(Holder.TENANT, ask.tenant_id)])
-        most = self._effective(
-            Holder.TENANT, found.get((Holder.TENANT, ask.tenant_id))
-        ).stored_bytes
-        used = await self._quotas.take_storage(ask.tenant_id, _day(ask.day), ask.size_bytes, most)
-        if used is not None:
+        full = await self._quotas.take_storage(await self._bytes_to_take(ask))
+        if full is not None:
             raise ProblemError.of(
                 Code.STORAGE_FULL,
-                f"The tenant's files take {used} of {most} bytes; {ask.size_bytes} more do not fit.",
-                limit=most,
-                used=used,
+                f"The {full.holder}'s files take {full.used} of {full.most} bytes; "
+                f"{ask.size_bytes} more do not fit.",
+                limit=full.most,
+                used=full.used,
             )
         return Done()
 
@@ -95,6 +94,24 @@ class Quotas:
         """After a day's files were removed."""
         await self._quotas.forget_storage(_day(command.day))
         return Done()
+
+    async def _bytes_to_take(self, ask: StorageAsk) -> BytesToTake:
+        holders = [(Holder.TENANT, ask.tenant_id)]
+        if ask.key_id is not None:
+            holders.append((Holder.KEY, ask.key_id))
+        found = await self._quotas.limits(holders)
+        most = {
+            holder: self._effective(holder, found.get((holder, holder_id))).stored_bytes
+            for holder, holder_id in holders
+        }
+        return BytesToTake(
+            day=_day(ask.day),
+            size_bytes=ask.size_bytes,
+            tenant_id=ask.tenant_id,
+            most_of_tenant=most[Holder.TENANT],
+            key_id=ask.key_id,
+            most_of_key=most.get(Holder.KEY),
+        )
 
     async def _reply(self, tenant_id: str) -> QuotasReply:
         if not await self._access.has_tenant(tenant_id):

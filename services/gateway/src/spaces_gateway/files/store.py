@@ -29,7 +29,7 @@ from spaces_gateway.files.examination import examine
 from spaces_gateway.files.limits import UnpackLimits
 from spaces_gateway.files.meters import FileMeters
 from spaces_gateway.files.names import check_name, safe_name
-from spaces_gateway.files.room import HeldRoom, Room
+from spaces_gateway.files.room import HeldRoom, Room, Uploader
 
 # S3 takes no smaller part; two in flight bound the memory of one upload to 10 MiB.
 PART_BYTES = 5 * 1024 * 1024
@@ -45,6 +45,7 @@ class StoredFile(BaseModel):
 
     file_id: str
     tenant_id: str | None  # None: uploaded by an admin, who has no tenant
+    key_id: str | None = None  # of the key that uploaded it
     request_id: str | None  # set for the output of a request
     name: str
     kind: InputKind
@@ -55,7 +56,9 @@ class StoredFile(BaseModel):
 
     def ref(self) -> FileRef:
         """The file as messages carry it."""
-        return FileRef.model_validate(self.model_dump(exclude={"tenant_id", "created_at"}))
+        return FileRef.model_validate(
+            self.model_dump(exclude={"tenant_id", "key_id", "created_at"})
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Upload:
 
     name: str | None
     media_type: str | None
-    tenant_id: str | None
+    by: Uploader
     request_id: str | None = None
     size_bytes: int | None = None  # when it is said beforehand
 
@@ -91,7 +94,7 @@ class FileStore:
         """Stores a stream as it comes; nothing is left when it breaks off, is too large or not what it says."""
         check_name(upload.name)
         file_id = new_id()
-        held = HeldRoom(self._room, upload.tenant_id, _day(file_id))
+        held = HeldRoom(self._room, upload.by, _day(file_id))
         stored_bytes = 0
         try:
             if upload.size_bytes:
@@ -113,7 +116,8 @@ class FileStore:
         await self._examine(file_id, content, head, intake.size)
         stored = StoredFile(
             file_id=file_id,
-            tenant_id=upload.tenant_id,
+            tenant_id=upload.by.tenant_id,
+            key_id=upload.by.key_id,
             request_id=upload.request_id,
             name=name,
             kind=content.kind,
@@ -206,8 +210,8 @@ class FileStore:
             file = await self.find(file_id)
         except ProblemError:
             return
-        if file.tenant_id is not None:
-            await self._room.give_back(file.tenant_id, file.size_bytes, _day(file_id))
+        uploader = Uploader(file.tenant_id, file.key_id)
+        await self._room.give_back(uploader, file.size_bytes, _day(file_id))
 
     async def days(self) -> list[date]:
         """The days that have files."""

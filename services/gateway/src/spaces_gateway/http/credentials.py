@@ -3,7 +3,7 @@
 import secrets
 import shlex
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -25,8 +25,9 @@ from spaces_contracts.access import (
 )
 from spaces_contracts.identifiers import Name, TenantId
 from spaces_contracts.keys import new_key, shown_prefix
-from spaces_contracts.limits import Count, Limits
+from spaces_contracts.limits import Bytes, Count, Limits
 from spaces_contracts.problems import Code
+from spaces_contracts.quotas import LimitName
 from spaces_gateway.access import sha256_hex
 from spaces_gateway.http import examples
 from spaces_gateway.http.operations import Operations
@@ -70,11 +71,11 @@ class NewApiKey(NewKey):
     requests_per_minute: Count | None = Field(default=None, description="Within its tenant's.")
     concurrent: Count | None = Field(default=None, description="Requests that have not ended.")
     queued: Count | None = Field(default=None, description="Requests that wait.")
+    stored_bytes: Bytes | None = Field(default=None, description="Files that it uploads.")
 
     def limits(self) -> Limits | None:
         """What was set, if anything was."""
-        names = {"requests_per_minute", "concurrent", "queued"}
-        found = self.model_dump(include=names, exclude_none=True)
+        found = self.model_dump(include=set(get_args(LimitName)), exclude_none=True)
         return Limits.model_validate(found) if found else None
 
 

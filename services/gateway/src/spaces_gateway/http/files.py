@@ -13,6 +13,7 @@ from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import is_id
 from spaces_contracts.problems import Code
 from spaces_gateway.files.ranges import ByteRange, read_range
+from spaces_gateway.files.room import Uploader
 from spaces_gateway.files.signing import Purpose
 from spaces_gateway.files.store import StoredFile, Upload
 from spaces_gateway.http import examples
@@ -102,8 +103,9 @@ class FilesApi:
         The content must be what the type says; it is stored while it streams in.
         """
         if is_form(request):
-            return await self._from_form(request, actor.tenant_id)
-        upload = Upload(file_name(request), request.headers.get("content-type"), actor.tenant_id)
+            return await self._from_form(request, Uploader.of(actor))
+        media_type = request.headers.get("content-type")
+        upload = Upload(file_name(request), media_type, Uploader.of(actor))
         return (await self._save(request, upload)).ref()
 
     async def download_file(
@@ -155,7 +157,7 @@ class FilesApi:
         upload = Upload(
             file_name(request),
             request.headers.get("content-type"),
-            tenant if is_id(tenant) else None,
+            Uploader(tenant if is_id(tenant) else None),
             request_id,
         )
         return (await self._save(request, upload)).ref()
@@ -170,7 +172,7 @@ class FilesApi:
             )
         return await self._files.save(replace(upload, size_bytes=declared), _body(request))
 
-    async def _from_form(self, request: Request, tenant_id: str | None) -> FileRef:
+    async def _from_form(self, request: Request, uploader: Uploader) -> FileRef:
         stored: StoredFile | None = None
         try:
             async for part in Form(request).parts():
@@ -178,7 +180,7 @@ class FilesApi:
                     continue
                 if stored is not None:
                     raise BadRequest.at("#", "The form has more than one file.")
-                upload = Upload(part.file_name, part.media_type, tenant_id)
+                upload = Upload(part.file_name, part.media_type, uploader)
                 stored = await self._files.save(upload, part.body)
         except BaseException:
             if stored is not None:

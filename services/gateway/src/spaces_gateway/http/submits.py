@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
+from spaces_gateway.files.room import Uploader
 from spaces_gateway.files.store import FileStore, Upload
 from spaces_gateway.http.bodies import read_body, read_json
 from spaces_gateway.http.forms import Form, Part, is_form, is_url_form
@@ -68,7 +69,7 @@ class SubmitReader:
         return members
 
     async def _store(self, part: Part, actor: Principal) -> str:
-        upload = Upload(part.file_name, part.media_type, actor.tenant_id)
+        upload = Upload(part.file_name, part.media_type, Uploader.of(actor))
         return (await self._files.save(upload, part.body)).file_id
 
     async def _remove(self, stored: list[str]) -> None:
