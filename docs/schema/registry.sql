@@ -78,6 +78,25 @@ CREATE TABLE registry.invite (
     CONSTRAINT invite_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'member'::text])))
 );
 
+CREATE TABLE registry.join_token (
+    join_id text NOT NULL,
+    join_sha256 text NOT NULL,
+    tenant_id text,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    space_ids text[] NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    used_by text,
+    CONSTRAINT join_token_check CHECK (((used_at IS NULL) = (used_by IS NULL))),
+    CONSTRAINT join_token_join_id_check CHECK ((join_id ~ '^[0-9a-z]{20,32}$'::text)),
+    CONSTRAINT join_token_join_sha256_check CHECK ((join_sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT join_token_space_ids_check CHECK ((cardinality(space_ids) > 0))
+);
+
 CREATE TABLE registry.leader (
     duty text NOT NULL,
     holder text NOT NULL,
@@ -250,6 +269,12 @@ ALTER TABLE ONLY registry.invite
 ALTER TABLE ONLY registry.invite
     ADD CONSTRAINT invite_pkey PRIMARY KEY (invite_id);
 
+ALTER TABLE ONLY registry.join_token
+    ADD CONSTRAINT join_token_join_sha256_key UNIQUE (join_sha256);
+
+ALTER TABLE ONLY registry.join_token
+    ADD CONSTRAINT join_token_pkey PRIMARY KEY (join_id);
+
 ALTER TABLE ONLY registry.leader
     ADD CONSTRAINT leader_pkey PRIMARY KEY (duty);
 
@@ -325,6 +350,8 @@ CREATE UNIQUE INDEX connection_seat ON registry.connection USING btree (space_id
 
 CREATE INDEX invite_by_tenant ON registry.invite USING btree (tenant_id, invite_id);
 
+CREATE INDEX join_token_by_tenant ON registry.join_token USING btree (tenant_id, join_id);
+
 CREATE INDEX login_try_by_end ON registry.login_try USING btree (until);
 
 CREATE INDEX person_by_tenant ON registry.person USING btree (tenant_id, user_id);
@@ -375,6 +402,15 @@ ALTER TABLE ONLY registry.invite
 ALTER TABLE ONLY registry.invite
     ADD CONSTRAINT invite_used_by_fkey FOREIGN KEY (used_by) REFERENCES registry.person(user_id);
 
+ALTER TABLE ONLY registry.join_token
+    ADD CONSTRAINT join_token_created_by_fkey FOREIGN KEY (created_by) REFERENCES registry.principal(principal_id);
+
+ALTER TABLE ONLY registry.join_token
+    ADD CONSTRAINT join_token_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES registry.tenant(tenant_id);
+
+ALTER TABLE ONLY registry.join_token
+    ADD CONSTRAINT join_token_used_by_fkey FOREIGN KEY (used_by) REFERENCES registry.principal(principal_id);
+
 ALTER TABLE ONLY registry.login
     ADD CONSTRAINT login_principal_id_fkey FOREIGN KEY (principal_id) REFERENCES registry.principal(principal_id);
 
@@ -423,6 +459,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.connection TO spaces_registr
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.invite TO spaces_registry;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE registry.join_token TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.leader TO spaces_registry;
 

@@ -21,7 +21,8 @@ from tests.security.matrix_world import Credential, Tenant, World, instance
 
 # Lists and things made in one's own place name no object: another tenant's credential gets its own answer.
 NO_OBJECT = frozenset({
-    "list_spaces", "list_requests", "list_tenants", "list_keys", "list_worker_tokens", "list_users", "list_invites",
+    "list_spaces", "list_requests", "list_tenants", "list_keys", "list_worker_tokens", "list_join_tokens",
+    "list_users", "list_invites",
     "list_audit", "add_space_with_form", "upload_file",
 })  # fmt: skip
 _CONTROLS = {"drain_connection": "drain", "kick_connection": "kick"}

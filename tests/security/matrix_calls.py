@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx2
 
+from spaces_contracts.access import PrincipalKind
+from spaces_contracts.keys import new_key, sha256_of, shown_prefix
 from tests.security.matrix_world import PASSWORD, Credential, Tenant, World
 
 
@@ -69,6 +71,26 @@ async def _update_user(world: World, _who: Credential, tenant: Tenant) -> Call:
 async def _delete_invite(world: World, _who: Credential, tenant: Tenant) -> Call:
     invite = (await world.invite(tenant))["invite"]
     return Call("DELETE", f"/api/invites/{invite['invite_id']}")
+
+
+async def _join_token(world: World, tenant: Tenant) -> dict[str, Any]:
+    body = {"name": "fresh", "spaces": [tenant.space_id]}
+    return await world.made(world.admin, "/api/join-tokens", **body)
+
+
+async def _revoke_join_token(world: World, _who: Credential, tenant: Tenant) -> Call:
+    made = await _join_token(world, tenant)
+    return Call("DELETE", f"/api/join-tokens/{made['join_token']['join_id']}")
+
+
+async def _redeem_join_token(world: World, _who: Credential, tenant: Tenant) -> Call:
+    secret = new_key(PrincipalKind.WORKER_TOKEN)
+    body = {
+        "join_token": (await _join_token(world, tenant))["secret"],
+        "worker_token_sha256": sha256_of(secret),
+        "worker_token_prefix": shown_prefix(secret),
+    }
+    return Call("POST", "/api/join-tokens/redeem", {"json": body})
 
 
 async def _again(world: World, who: Credential, tenant: Tenant) -> Credential:
@@ -199,6 +221,11 @@ CALLS: dict[str, Make] = {
     "create_worker_token": _posted("/api/worker-tokens", lambda _, tenant: {
         "name": "made", "spaces": [tenant.space_id]}),
     "revoke_worker_token": _revoke_worker_token,
+    "create_join_token": _posted("/api/join-tokens", lambda _, tenant: {
+        "name": "made", "spaces": [tenant.space_id]}),
+    "list_join_tokens": _plain("GET", "/api/join-tokens"),
+    "revoke_join_token": _revoke_join_token,
+    "redeem_join_token": _redeem_join_token,
     "register_user": _register,
     "log_in": _log_in,
     "refresh_login": _refresh,

@@ -35,6 +35,7 @@ from spaces_contracts.users import (
     UserReply,
     password_digest,
 )
+from tests.integration.gateway import machines
 from tests.support.signing import LIFETIME_S, Signer
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class People:
             (ListAudit, lambda _: AuditPage()),
         ):
             self._backends.serve(command_type, answer)
+        machines.serve(self._backends)
 
     def _register(self, command: RegisterUser) -> Reply:
         if command.email in self.users:

@@ -13,6 +13,7 @@ from spaces_client.config import load_endpoint
 from spaces_client.downloads import save_download
 from spaces_client.errors import NotFinished, RequestFailed, SpacesError, Unreachable
 from spaces_client.http_api import Call, HttpApi
+from spaces_client.join_tokens import JoinTokens
 from spaces_client.models import (
     ConnectionPage,
     CredentialPage,
@@ -59,6 +60,7 @@ class AsyncSpaces:
         self.ca_file = endpoint.ca_file
         patience = Patience(for_s=retry_for_s)
         self._http = HttpApi(endpoint, patience)
+        self.joins = JoinTokens(self._http)
         self._socket = ClientSocket(endpoint, patience, reconnect_for_s)
 
     async def __aenter__(self) -> Self:

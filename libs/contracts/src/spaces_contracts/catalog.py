@@ -6,7 +6,7 @@ The broker's users get their rights from this table: see nats_permissions.py.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spaces_contracts import access, audit, connections, quotas, requests, spaces, users
+from spaces_contracts import access, audit, connections, joins, quotas, requests, spaces, users
 from spaces_contracts.message import Message
 
 ASK = "request/reply; the asker retries or reports"
@@ -60,6 +60,10 @@ CATALOG: tuple[Entry, ...] = (
     Entry(access.CreateTicket, "gateway", "registry"),
     Entry(access.RedeemTicket, "gateway", "registry"),
     Entry(access.AccessChanged, "registry", "gateways", "hint; caches also expire after 5 s"),
+    Entry(joins.CreateJoinToken, "gateway", "registry"),
+    Entry(joins.ListJoinTokens, "gateway", "registry"),
+    Entry(joins.RevokeJoinToken, "gateway", "registry"),
+    Entry(joins.RedeemJoinToken, "gateway", "registry"),
     # people
     Entry(users.RegisterUser, "gateway", "registry"),
     Entry(users.LogIn, "gateway", "registry"),

@@ -1,6 +1,7 @@
 """The format of secrets: a prefix that names the kind, 32 random bytes in base 62, a checksum.
 
-`spk_` is an API key, `spw_` a worker token, `spa_` an admin key, `sps_` what a signed-in browser keeps. The checksum
+`spk_` is an API key, `spw_` a worker token, `spa_` an admin key, `sps_` what a signed-in browser keeps, `spj_` a join
+token, which is good for one exchange and for nothing else. The checksum
 (CRC-32 of what stands before it, six base-62 digits) lets a secret scanner and a person tell a typing error from a
 revoked key; it protects nothing. The registry stores only SHA-256 of the whole text.
 """
@@ -23,22 +24,41 @@ PREFIXES: dict[PrincipalKind, str] = {
     PrincipalKind.ADMIN: "spa_",
     PrincipalKind.USER: "sps_",
 }
+JOIN_PREFIX = "spj_"
 
 
 def new_key(kind: PrincipalKind) -> str:
     """A fresh secret of 256 random bits."""
-    text = PREFIXES[kind] + _base62(int.from_bytes(secrets.token_bytes(32), "big"), _BODY_LENGTH)
-    return text + _checksum(text)
+    return _made(PREFIXES[kind])
+
+
+def new_join_token() -> str:
+    """The same for a machine that is to join: it is no credential."""
+    return _made(JOIN_PREFIX)
 
 
 def kind_of(key: str) -> PrincipalKind | None:
     """The kind that a well-formed key says it is; None when it is mistyped or no key of ours."""
     kinds = [kind for kind, prefix in PREFIXES.items() if key.startswith(prefix)]
+    return kinds[0] if kinds and _is_whole(key) else None
+
+
+def is_join_token(key: str) -> bool:
+    """Whether this is a join token, and not mistyped."""
+    return key.startswith(JOIN_PREFIX) and _is_whole(key)
+
+
+def _made(prefix: str) -> str:
+    text = prefix + _base62(int.from_bytes(secrets.token_bytes(32), "big"), _BODY_LENGTH)
+    return text + _checksum(text)
+
+
+def _is_whole(key: str) -> bool:
     body, checksum = key[:-_CHECKSUM_LENGTH], key[-_CHECKSUM_LENGTH:]
     digits = body[_PREFIX_LENGTH:]
-    if not kinds or len(digits) != _BODY_LENGTH or not set(digits) <= set(_DIGITS):
-        return None
-    return kinds[0] if checksum == _checksum(body) else None
+    if len(digits) != _BODY_LENGTH or not set(digits) <= set(_DIGITS):
+        return False
+    return checksum == _checksum(body)
 
 
 def shown_prefix(key: str) -> str:

@@ -127,6 +127,11 @@ RULES: tuple[Rule, ...] = (
     Rule("make, list and revoke worker tokens", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
         "create_worker_token", "list_worker_tokens", "revoke_worker_token",
     )),
+    Rule("make, list and revoke join tokens", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
+        "create_join_token", "list_join_tokens", "revoke_join_token",
+    ), commands=("CreateJoinToken", "ListJoinTokens", "RevokeJoinToken")),
+    Rule("exchange a join token for a worker token", Whose.ANYBODY, http=("redeem_join_token",),
+         commands=("RedeemJoinToken",)),
     Rule("make, list and revoke API keys", Whose.MADE, (P.KEYS_MANAGE,), http=(
         "create_key", "list_keys", "revoke_key",
     )),

@@ -28,6 +28,8 @@ class Code(StrEnum):
     USER_DISABLED = "user_disabled"
     REGISTRATION_CLOSED = "registration_closed"
     INVITE_INVALID = "invite_invalid"
+    JOIN_TOKEN_INVALID = "join_token_invalid"
+    JOIN_TOKEN_USED = "join_token_used"
     CROSS_SITE = "cross_site"
     FORBIDDEN = "forbidden"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
@@ -146,6 +148,14 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.INVITE_INVALID: Kind(
         403, "Invitation unknown, used, expired or for another email", "Ask for a new invitation."
+    ),
+    Code.JOIN_TOKEN_INVALID: Kind(
+        403, "Join token unknown, expired or taken back", "Make a new one: `POST /api/join-tokens`."
+    ),
+    Code.JOIN_TOKEN_USED: Kind(
+        409,
+        "Join token used already",
+        "It is good for one machine; if you did not use it, revoke the worker token that came of it.",
     ),
     Code.CROSS_SITE: Kind(
         403,

@@ -1,6 +1,7 @@
 """All SQL on tenants, principals and tickets."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import asyncpg
@@ -20,6 +21,7 @@ _PRINCIPAL = """
     p.principal_id, p.kind, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
     p.user_id, p.scopes, p.expires_at, u.role,
     CASE p.kind WHEN 'user' THEN u.tenant_id ELSE p.tenant_id END AS tenant_id,
+    u.disabled_at IS NOT NULL AS is_disabled,
     CASE WHEN p.revoked_at IS NOT NULL THEN 'token_revoked'
          WHEN u.disabled_at IS NOT NULL THEN 'user_disabled'
          WHEN p.expires_at <= clock_timestamp() THEN 'token_expired' END AS obstacle,
@@ -40,6 +42,7 @@ class Known:
 
     credential: Credential
     obstacle: Code | None
+    is_disabled: bool = False  # whose it is
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,10 @@ class AccessStore:
         secret_sha256: str,
         prefix: str,
         expires_in_s: float | None = None,
+        within: Transaction | None = None,
     ) -> Credential | None:
         """Stores a credential with its spaces. The same one again is no error; None when the hash is another's."""
-        async with self._database.transaction() as tx:
+        async with nullcontext(within) if within else self._database.transaction() as tx:
             added = await tx.fetchval(
                 """
                 INSERT INTO registry.principal
@@ -208,12 +212,17 @@ class AccessStore:
         )
         return [_credential(row) for row in rows]
 
-    async def credential(self, principal_id: str) -> Credential | None:
-        """One credential, revoked or not."""
-        row = await self._database.fetchrow(
+    async def known(self, principal_id: str, within: Transaction | None = None) -> Known | None:
+        """Any credential, good or not."""
+        row = await (within or self._database).fetchrow(
             f"SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.principal_id = $1", principal_id
         )
-        return None if row is None else _credential(row)
+        return None if row is None else _known(row)
+
+    async def credential(self, principal_id: str) -> Credential | None:
+        """One credential, revoked or not."""
+        known = await self.known(principal_id)
+        return None if known is None else known.credential
 
     async def revoke(self, principal_id: str) -> bool:
         """False for the last admin key that still works: it would lock everybody out."""
@@ -275,7 +284,8 @@ class AccessStore:
 
 
 def _known(row: asyncpg.Record) -> Known:
-    return Known(_credential(row), None if row["obstacle"] is None else Code(row["obstacle"]))
+    obstacle = None if row["obstacle"] is None else Code(row["obstacle"])
+    return Known(_credential(row), obstacle, row["is_disabled"])
 
 
 def _credential(row: asyncpg.Record) -> Credential:

@@ -23,6 +23,7 @@ from spaces_registry.disconnects import Disconnects
 from spaces_registry.endings import Endings
 from spaces_registry.gauges_loop import GaugesLoop
 from spaces_registry.hints import Hints
+from spaces_registry.joins import Joins
 from spaces_registry.logins import Logins
 from spaces_registry.meters import Meters
 from spaces_registry.passwords import Passwords
@@ -90,6 +91,7 @@ class Registry:
             Connections(self.stores, self.endings, self.hints, self.meters),
             self.beats,
             Quotas(self.stores, self.hints, settings.default_limits()),
+            Joins(self.stores),
         )
 
     def _works(self, settings: RegistrySettings) -> list[Part]:

@@ -23,10 +23,18 @@ _NOT_NOTED = (CreateTicket.__name__,)
 # Secrets' hashes, and who acts, which has its own columns.
 _LEFT_OUT = {
     "actor", "client_address", "secret_sha256", "password_digest", "new_digest", "invite_sha256", "next_sha256",
-    "prefix",
+    "join_sha256", "prefix",
 }  # fmt: skip
-_OBJECT_IDS = ("space_id", "principal_id", "user_id", "login_id", "invite_id", "connection_id")
-_OBJECTS = ("space", "credential", "user", "invite", "tenant", "principal")
+_OBJECT_IDS = (
+    "space_id",
+    "principal_id",
+    "user_id",
+    "login_id",
+    "invite_id",
+    "join_id",
+    "connection_id",
+)
+_OBJECTS = ("space", "credential", "user", "invite", "join_token", "tenant", "principal")
 
 
 class Audit:

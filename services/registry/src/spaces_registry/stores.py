@@ -6,6 +6,7 @@ from spaces_chassis.database import Database
 from spaces_registry.access_store import AccessStore
 from spaces_registry.audit_store import AuditStore
 from spaces_registry.connection_store import ConnectionStore
+from spaces_registry.join_store import JoinStore
 from spaces_registry.leader_store import LeaderStore
 from spaces_registry.lease_store import LeaseStore
 from spaces_registry.login_store import LoginStore
@@ -31,6 +32,7 @@ class Stores:
     sessions: SessionStore
     leaders: LeaderStore
     quotas: QuotaStore
+    joins: JoinStore
     usage: UsageStore
 
     @classmethod
@@ -48,5 +50,6 @@ class Stores:
             SessionStore(database),
             LeaderStore(database),
             QuotaStore(database),
+            JoinStore(database),
             UsageStore(database),
         )

@@ -26,6 +26,12 @@ from spaces_contracts.connections import (
     WorkerBeat,
     WorkerBye,
 )
+from spaces_contracts.joins import (
+    CreateJoinToken,
+    ListJoinTokens,
+    RedeemJoinToken,
+    RevokeJoinToken,
+)
 from spaces_contracts.quotas import (
     ForgetStorage,
     GetQuotas,
@@ -55,6 +61,7 @@ from spaces_registry.audit import Audit
 from spaces_registry.authorised import authorised, open_to_all
 from spaces_registry.beats import Beats
 from spaces_registry.connections import Connections
+from spaces_registry.joins import Joins
 from spaces_registry.logins import Logins
 from spaces_registry.people import People
 from spaces_registry.quotas import Quotas
@@ -77,6 +84,7 @@ class Handlers:
     connections: Connections
     beats: Beats
     quotas: Quotas
+    joins: Joins
 
 
 def subscriptions(handlers: Handlers) -> list[Route]:
@@ -110,6 +118,7 @@ def _who(handlers: Handlers) -> list[Route]:
         serve(RefreshLogin, logins.refresh, queue=QUEUE),
         anybody(RegisterUser, people.register),
         anybody(LogIn, logins.log_in),
+        anybody(RedeemJoinToken, handlers.joins.redeem),
     ]
 
 
@@ -124,6 +133,9 @@ def _what(handlers: Handlers) -> list[Route]:
         by_rule(ListCredentials, access.list_credentials),
         by_rule(RevokeCredential, access.revoke_credential),
         by_rule(CreateTicket, access.create_ticket),
+        by_rule(CreateJoinToken, handlers.joins.create),
+        by_rule(ListJoinTokens, handlers.joins.list),
+        by_rule(RevokeJoinToken, handlers.joins.revoke),
         by_rule(ListLogins, logins.list),
         by_rule(EndLogin, logins.end),
         by_rule(ChangePassword, people.change_password),

@@ -24,6 +24,7 @@ from spaces_worker_agent.exits import Exit, Leave, worth_a_retry
 from spaces_worker_agent.files import Bearer, Transfers
 from spaces_worker_agent.gpus import list_gpus
 from spaces_worker_agent.handler_target import TargetError, check_target
+from spaces_worker_agent.joining import joined
 from spaces_worker_agent.link import Introduction, Link
 from spaces_worker_agent.nats_link import NatsAddress, NatsLink, Resolve
 from spaces_worker_agent.pool import HandlerBroken
@@ -31,7 +32,7 @@ from spaces_worker_agent.process import HandlerCommand
 from spaces_worker_agent.settings import AgentSettings
 from spaces_worker_agent.spool import Spool, SpoolLocked, SpoolUnusable, default_spool_dir
 from spaces_worker_agent.supervisor import Supervisor
-from spaces_worker_agent.tokens import read_token
+from spaces_worker_agent.tokens import read_join_token, read_token
 from spaces_worker_agent.version import VERSION
 from spaces_worker_agent.watching import Quiet, Watcher
 from spaces_worker_agent.websocket_link import NO_SOCKS, WebSocketLink
@@ -53,7 +54,8 @@ async def run_agent(plan: Plan, watcher: Watcher | None = None) -> Leave:
     """Runs until there is a reason to leave; everything that was started is gone then."""
     settings = plan.settings
     try:
-        token = read_token(settings, os.environ)
+        join_token = read_join_token(settings)
+        token = read_token(settings, os.environ) if join_token is None else ""
         spool = _open_spool(settings)
         check_target(plan.target)
     except Leave as leave:
@@ -65,6 +67,8 @@ async def run_agent(plan: Plan, watcher: Watcher | None = None) -> Leave:
     await asyncio.to_thread(shutil.rmtree, work_root, ignore_errors=True)
     transfers: Transfers | None = None
     try:
+        if join_token is not None:
+            token = await _join(settings, join_token, spool)
         bearer = Bearer(token, spool.identity.instance_id)
         transfers, link = _connections(settings, bearer)
         engine = Engine(
@@ -153,14 +157,22 @@ def _open_spool(settings: AgentSettings) -> Spool:
         raise Leave(Exit.SPOOL_UNUSABLE, f"{error} Give another --spool-dir.") from None
 
 
-def _connections(settings: AgentSettings, bearer: Bearer) -> tuple[Transfers, Link]:
-    trust = trusted(settings.ca_file)
+async def _join(settings: AgentSettings, join_token: str, spool: Spool) -> str:
+    origin = _origin(settings)
+    async with _http(origin, trusted(settings.ca_file)) as client:
+        return await joined(client, origin, join_token, spool.directory)
+
+
+def _origin(settings: AgentSettings) -> str:
     try:
-        origin, socket_address = origin_url(settings.gateway), socket_url(settings.gateway)
+        return origin_url(settings.gateway)
     except AddressError as error:
         raise Leave(Exit.SETTINGS, f"--gateway: {error}") from None
+
+
+def _http(origin: str, trust: ssl.SSLContext) -> httpx2.AsyncClient:
     try:
-        client = httpx2.AsyncClient(
+        return httpx2.AsyncClient(
             verify=trust,
             proxy=proxy_for(origin, os.environ),
             trust_env=False,
@@ -169,6 +181,12 @@ def _connections(settings: AgentSettings, bearer: Bearer) -> tuple[Transfers, Li
     except (ImportError, ValueError) as error:
         hint = NO_SOCKS if isinstance(error, ImportError) else "The proxy's address is wrong."
         raise Leave(Exit.SETTINGS, f"{hint} ({error})") from None
+
+
+def _connections(settings: AgentSettings, bearer: Bearer) -> tuple[Transfers, Link]:
+    trust = trusted(settings.ca_file)
+    origin, socket_address = _origin(settings), socket_url(settings.gateway)
+    client = _http(origin, trust)
     link: Link
     if settings.link == "nats":
         if settings.nats_url is None:

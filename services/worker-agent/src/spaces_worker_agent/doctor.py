@@ -31,7 +31,7 @@ from spaces_worker_agent.exits import Leave
 from spaces_worker_agent.gpus import list_gpus
 from spaces_worker_agent.settings import AgentSettings
 from spaces_worker_agent.spool import Spool, SpoolLocked, SpoolUnusable, default_spool_dir
-from spaces_worker_agent.tokens import read_token
+from spaces_worker_agent.tokens import read_join_token, read_token
 from spaces_worker_agent.version import VERSION
 from spaces_worker_agent.worker_check import CheckAnswer, SpaceAnswer, ask_gateway
 
@@ -89,6 +89,10 @@ def _host() -> Check:
 
 def _token(settings: AgentSettings, environ: Mapping[str, str], checks: list[Check]) -> str | None:
     try:
+        if read_join_token(settings) is not None:
+            said = "a join token is used by `run` only: it is good for one use"
+            checks.append(Check("token file", "skip", said))
+            return None
         token = read_token(settings, environ)
     except Leave as leave:
         checks.append(Check("token file", "fail", str(leave), "Save the worker token in a file."))

@@ -31,6 +31,7 @@ class Exit(IntEnum):
     KICKED = 80
     DRAINED = 81
     REFUSED = 82  # the gateway refused for good, for another reason
+    JOIN_TOKEN = 83
     STOPPED = 130  # a second signal: what ran was given up
 
 
@@ -53,6 +54,7 @@ FINAL = frozenset(
         Exit.KICKED,
         Exit.DRAINED,
         Exit.REFUSED,
+        Exit.JOIN_TOKEN,
     }
 )
 
@@ -80,6 +82,7 @@ MEANING: dict[Exit, str] = {
     Exit.KICKED: "An operator ended this connection.",
     Exit.DRAINED: "An operator drained this connection; all work was finished.",
     Exit.REFUSED: "The gateway refused for good; the message says why.",
+    Exit.JOIN_TOKEN: "The join token was used, expired or taken back; make a new one.",
     Exit.STOPPED: "A second signal, or the end of --drain-timeout: what ran was given up.",
 }
 
@@ -95,6 +98,8 @@ _BY_CODE: dict[Code, Exit] = {
     Code.UNSUPPORTED_PROTOCOL: Exit.UNSUPPORTED_PROTOCOL,
     Code.SUPERSEDED: Exit.SUPERSEDED,
     Code.KICKED: Exit.KICKED,
+    Code.JOIN_TOKEN_INVALID: Exit.JOIN_TOKEN,
+    Code.JOIN_TOKEN_USED: Exit.JOIN_TOKEN,
 }
 
 

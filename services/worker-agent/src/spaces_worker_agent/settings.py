@@ -41,6 +41,14 @@ class AgentSettings(BaseModel):
         default=None,
         description="The worker token itself; only as environment variable, never as a flag.",
     )
+    join_token_file: Path | None = Field(
+        default=None,
+        description="File with a join token, which is exchanged once for a worker token.",
+    )
+    join_token: SecretStr | None = Field(
+        default=None,
+        description="The join token itself; only as environment variable, never as a flag.",
+    )
     slots: int = Field(default=1, ge=1, le=1024, description="Requests that run at the same time.")
     processes: int = Field(
         default=1,
@@ -104,7 +112,7 @@ class AgentSettings(BaseModel):
 
 
 # What may not stand on a command line, because everybody on the host can read it there.
-NOT_A_FLAG = frozenset({"token"})
+NOT_A_FLAG = frozenset({"token", "join_token"})
 
 
 @dataclass(frozen=True)

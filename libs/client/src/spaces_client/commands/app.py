@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spaces_client.commands import credentials, rehearse, requests, spaces, tenants
+from spaces_client.commands import credentials, joins, rehearse, requests, spaces, tenants
 from spaces_client.commands.session import Connect
 
 _HELP = """Send requests to spaces and look after spaces.
@@ -64,6 +64,7 @@ def build_app() -> typer.Typer:
     rehearse.add_to(app)
     app.add_typer(spaces.build(), name="spaces")
     app.add_typer(credentials.build_tokens(), name="tokens")
+    app.add_typer(joins.build(), name="joins")
     app.add_typer(credentials.build_keys(), name="keys")
     app.add_typer(tenants.build(), name="tenants")
     return app

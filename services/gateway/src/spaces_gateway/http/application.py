@@ -12,6 +12,7 @@ from spaces_gateway.http.audit import AuditApi
 from spaces_gateway.http.credentials import CredentialsApi
 from spaces_gateway.http.files import FilesApi
 from spaces_gateway.http.hot import HotRoutes
+from spaces_gateway.http.joins import JoinsApi
 from spaces_gateway.http.kept import KeptApi
 from spaces_gateway.http.kept_forms import KeptFormsApi
 from spaces_gateway.http.pages import PagesApi
@@ -48,6 +49,7 @@ def build_http(
         requests,
         FilesApi(services),
         CredentialsApi(services),
+        JoinsApi(services, callers),
         AccountsApi(services, callers),
         PeopleApi(services),
         AuditApi(services),

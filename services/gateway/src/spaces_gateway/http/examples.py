@@ -123,6 +123,11 @@ PASSWORD_CHANGE = {
     "current_password": "nine sheep on a hill",
     "new_password": "ten goats in a valley",
 }
+JOINING = {
+    "join_token": "spj_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH0NmP1e",
+    "worker_token_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "worker_token_prefix": "spw_3xK9aQ",
+}
 _SECRET = {"type": "string", "format": "password", "maxLength": 256}
 
 
