@@ -174,6 +174,18 @@ CREATE TABLE registry.quota (
     CONSTRAINT quota_stored_bytes_check CHECK ((stored_bytes >= 0))
 );
 
+CREATE TABLE registry.replica (
+    replica_id text NOT NULL,
+    service text NOT NULL,
+    version text NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    heard_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    failing text[] DEFAULT '{}'::text[] NOT NULL,
+    leaving boolean DEFAULT false NOT NULL,
+    CONSTRAINT replica_replica_id_check CHECK ((replica_id ~ '^[0-9a-z]{20,32}$'::text))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE registry.session (
     connection_id text NOT NULL,
     server_id text NOT NULL,
@@ -298,6 +310,9 @@ ALTER TABLE ONLY registry.principal
 
 ALTER TABLE ONLY registry.quota
     ADD CONSTRAINT quota_pkey PRIMARY KEY (holder, holder_id);
+
+ALTER TABLE ONLY registry.replica
+    ADD CONSTRAINT replica_pkey PRIMARY KEY (replica_id);
 
 ALTER TABLE ONLY registry.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (connection_id);
@@ -473,6 +488,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE registry.person TO spaces_registry;
 GRANT SELECT,INSERT,UPDATE ON TABLE registry.principal TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.quota TO spaces_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.replica TO spaces_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.session TO spaces_registry;
 

@@ -28,6 +28,12 @@ BEGIN
     RETURN v_noted;
 END $$;
 
+CREATE FUNCTION scheduler.added(p_some bigint[], p_more bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT array_agg(e.a + e.b ORDER BY e.nth) FROM unnest(p_some, p_more) WITH ORDINALITY AS e (a, b, nth)
+$$;
+
 CREATE FUNCTION scheduler.alone(p_duty integer) RETURNS boolean
     LANGUAGE sql
     AS $$
@@ -1215,6 +1221,22 @@ ALTER TABLE scheduler.connection ALTER COLUMN age ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE scheduler.figures (
+    minute timestamp with time zone NOT NULL,
+    accepted bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    failed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    expired bigint NOT NULL,
+    waits bigint[] NOT NULL,
+    runs bigint[] NOT NULL,
+    looks integer NOT NULL,
+    queued_sum bigint NOT NULL,
+    queued_max integer NOT NULL,
+    running_sum bigint NOT NULL
+)
+WITH (fillfactor='50');
+
 CREATE TABLE scheduler.idempotency (
     principal_id text NOT NULL,
     key text NOT NULL,
@@ -1296,6 +1318,13 @@ CREATE TABLE scheduler.result (
     worker_timestamp timestamp with time zone
 );
 
+CREATE TABLE scheduler.retry (
+    request_id text NOT NULL,
+    retry_of text NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT retry_request_id_check CHECK ((request_id ~ '^[0-9a-z]{20,32}$'::text))
+);
+
 ALTER TABLE ONLY scheduler.assignment
     ADD CONSTRAINT assignment_pkey PRIMARY KEY (request_id, attempt);
 
@@ -1304,6 +1333,9 @@ ALTER TABLE ONLY scheduler.clock
 
 ALTER TABLE ONLY scheduler.connection
     ADD CONSTRAINT connection_pkey PRIMARY KEY (connection_id);
+
+ALTER TABLE ONLY scheduler.figures
+    ADD CONSTRAINT figures_pkey PRIMARY KEY (minute);
 
 ALTER TABLE ONLY scheduler.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (principal_id, key);
@@ -1319,6 +1351,9 @@ ALTER TABLE ONLY scheduler.request
 
 ALTER TABLE ONLY scheduler.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (request_id);
+
+ALTER TABLE ONLY scheduler.retry
+    ADD CONSTRAINT retry_pkey PRIMARY KEY (request_id);
 
 CREATE INDEX assignment_held ON scheduler.assignment USING btree (connection_id) WHERE (released_at IS NULL);
 
@@ -1348,6 +1383,10 @@ CREATE INDEX request_page_tenant ON scheduler.request USING btree (tenant_id, re
 
 CREATE INDEX request_running ON scheduler.request USING btree (space_id) WHERE (state = 'running'::text);
 
+CREATE INDEX request_unsuccessful ON scheduler.request USING btree (state, request_id, tenant_id, space_id) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text, 'expired'::text]));
+
+CREATE INDEX retry_by_first ON scheduler.retry USING btree (retry_of);
+
 CREATE TRIGGER request_end_is_final BEFORE UPDATE ON scheduler.request FOR EACH ROW WHEN ((old.finished_at IS NOT NULL)) EXECUTE FUNCTION scheduler.refuse_change();
 
 ALTER TABLE ONLY scheduler.connection
@@ -1358,6 +1397,9 @@ GRANT USAGE ON SCHEMA scheduler TO spaces_registry;
 
 REVOKE ALL ON FUNCTION scheduler.accept_many(p_connection_ids text[], p_request_ids text[], p_attempts integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION scheduler.accept_many(p_connection_ids text[], p_request_ids text[], p_attempts integer[]) TO spaces_scheduler;
+
+REVOKE ALL ON FUNCTION scheduler.added(p_some bigint[], p_more bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION scheduler.added(p_some bigint[], p_more bigint[]) TO spaces_scheduler;
 
 REVOKE ALL ON FUNCTION scheduler.alone(p_duty integer) FROM PUBLIC;
 
@@ -1460,6 +1502,8 @@ GRANT SELECT ON TABLE scheduler.clock TO spaces_scheduler;
 
 GRANT SELECT ON TABLE scheduler.connection TO spaces_scheduler;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE scheduler.figures TO spaces_scheduler;
+
 GRANT SELECT ON TABLE scheduler.idempotency TO spaces_scheduler;
 
 GRANT SELECT ON TABLE scheduler.lane TO spaces_scheduler;
@@ -1469,3 +1513,5 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE scheduler.leader TO spaces_scheduler;
 GRANT SELECT ON TABLE scheduler.request TO spaces_scheduler;
 
 GRANT SELECT ON TABLE scheduler.result TO spaces_scheduler;
+
+GRANT SELECT,INSERT ON TABLE scheduler.retry TO spaces_scheduler;

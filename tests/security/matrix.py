@@ -23,7 +23,7 @@ from tests.security.matrix_world import Credential, Tenant, World, instance
 NO_OBJECT = frozenset({
     "list_spaces", "list_requests", "list_tenants", "list_keys", "list_worker_tokens", "list_join_tokens",
     "list_users", "list_invites",
-    "list_audit", "add_space_with_form", "upload_file",
+    "list_audit", "add_space_with_form", "upload_file", "list_connections", "list_busy_queues",
 })  # fmt: skip
 _CONTROLS = {"drain_connection": "drain", "kick_connection": "kick"}
 _REFUSED = frozenset({401, 403, 404})

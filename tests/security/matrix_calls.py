@@ -200,7 +200,17 @@ CALLS: dict[str, Make] = {
     "submit_request": _plain("POST", "/api/spaces/{space_id}/requests", json={"prompt": "hello"}),
     "list_requests": _plain("GET", "/api/requests?limit=200"),
     "get_request": _plain("GET", "/api/requests/{request_id}"),
+    "get_request_details": _plain("GET", "/api/requests/{request_id}/details"),
     "cancel_request": _cancel_request,
+    "cancel_requests": _posted("/api/requests/cancel", lambda _, tenant: {
+        "space": tenant.space_id, "limit": 1}),
+    "retry_request": _plain("POST", "/api/requests/{request_id}/retry"),
+    "retry_requests": _posted("/api/requests/retry", lambda _, tenant: {
+        "space": tenant.space_id, "limit": 1}),
+    "list_connections": _plain("GET", "/api/connections"),
+    "get_system": _plain("GET", "/api/system"),
+    "get_system_history": _plain("GET", "/api/system/history"),
+    "list_busy_queues": _plain("GET", "/api/queues"),
     "stream_request_events": _plain("GET", "/api/requests/{request_id}/events"),
     "upload_file": _plain("POST", "/api/files", content=b"words", headers=_FILE),
     "download_file": _plain("GET", "/api/files/{file_id}"),

@@ -27,7 +27,7 @@ from spaces_contracts.access import (
     TenantList,
     TenantReply,
 )
-from spaces_contracts.connections import ConnectionList, ControlConnection, ListConnections
+from spaces_contracts.connections import ControlConnection
 from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.limits import Limits
@@ -46,16 +46,13 @@ from spaces_contracts.quotas import (
     TakeAllowance,
     TakeStorage,
 )
+from spaces_contracts.request_lists import ListRequests
 from spaces_contracts.requests import (
     AskHolder,
     CancelRequest,
-    GetQueues,
     GetRequests,
     HolderReply,
-    ListRequests,
     NewRequest,
-    Queue,
-    QueueList,
     RequestFinished,
     RequestList,
     RequestReply,
@@ -76,6 +73,7 @@ from spaces_contracts.spaces import (
     UpdateSpace,
 )
 from spaces_gateway.access import sha256_hex
+from tests.integration.gateway.lookups import Lookups
 from tests.integration.gateway.people import People
 from tests.support.keys import key_called
 
@@ -106,6 +104,7 @@ class Backends:
         self.admin = self.add_principal("admin", PrincipalKind.ADMIN, tenant=False)
         self.user = self.add_principal("user", PrincipalKind.API_KEY)
         self.people = People(self)
+        self.lookups = Lookups(self)
         # By tenant or key; what is not named has no limit.
         self.limits: dict[str, Limits] = {}
         self.used: dict[tuple[str, bool], int] = {}
@@ -184,7 +183,6 @@ class Backends:
         self.serve(ListRequests, self._list_requests)
         self.serve(CancelRequest, self._cancel)
         self.serve(AskHolder, self._holder)
-        self.serve(GetQueues, self._queues)
         self.serve(CreateSpace, self._create_space)
         self.serve(UpdateSpace, self._update_space)
         self.serve(ListSpaces, lambda _: SpaceList(spaces=list(self.spaces.values())))
@@ -196,7 +194,6 @@ class Backends:
         self.serve(CreateCredential, self._create_credential)
         self.serve(ListCredentials, lambda _: CredentialList())
         self.serve(RevokeCredential, self._revoke)
-        self.serve(ListConnections, lambda _: ConnectionList())
         self.serve(ControlConnection, lambda _: Done())
         self.serve(TakeAllowance, self._allowance)
         self.serve(CountOpenRequests, self._open_requests)
@@ -205,6 +202,7 @@ class Backends:
         self.serve(TakeStorage, lambda _: Done())
         self.serve(ForgetStorage, lambda _: Done())
         self.people.serve()
+        self.lookups.serve()
         await self.bus.start()
 
     def serve(
@@ -312,18 +310,17 @@ class Backends:
 
     def _get_requests(self, command: GetRequests) -> Reply:
         found = [self.views[one] for one in command.request_ids if one in self.views]
+        if command.with_payload:
+            payloads = {one.request_id: self.requests[one.request_id].payload for one in found}
+            found = [
+                one.model_copy(update={"payload_json": payloads[one.request_id]}) for one in found
+            ]
         return RequestList(
             requests=[view for view in found if command.tenant_id in (None, view.tenant_id)]
         )
 
     def _list_requests(self, command: ListRequests) -> Reply:
-        found = [
-            view
-            for view in reversed(self.views.values())
-            if command.tenant_id in (None, view.tenant_id)
-            and command.space_id in (None, view.space_id)
-            and (not command.states or view.state in command.states)
-        ]
+        found = self.lookups.matching(command)
         cursor = command.cursor or "0"
         if not (cursor.isascii() and cursor.isdigit()):
             raise ProblemError.of(Code.INVALID_REQUEST, "The cursor is not one of ours.")
@@ -345,9 +342,6 @@ class Backends:
         return HolderReply(
             holds=held and self.requests[command.request_id].space_id in command.space_ids
         )
-
-    def _queues(self, command: GetQueues) -> Reply:
-        return QueueList(queues=[Queue(space_id=one, queue_size=2) for one in command.space_ids])
 
     def _create_space(self, command: CreateSpace) -> Reply:
         if any(space.name == command.name for space in self.spaces.values()):

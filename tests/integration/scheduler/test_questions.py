@@ -6,11 +6,11 @@ import pytest
 
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
+from spaces_contracts.request_lists import ListRequests
 from spaces_contracts.requests import (
     AskHolder,
     GetQueues,
     GetRequests,
-    ListRequests,
     RequestState,
 )
 from tests.integration.scheduler.world import PRINCIPAL, TENANT, Worker, World, new_request

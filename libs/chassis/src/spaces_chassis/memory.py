@@ -127,6 +127,9 @@ class MemoryTransport:
         self.connected = False
         self._handles: list[MemoryHandle] = []
 
+    def server_info(self) -> Mapping[str, Any]:
+        return {"server_name": "memory"}
+
     async def connect(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._broker.transports.append(self)

@@ -6,7 +6,20 @@ The broker's users get their rights from this table: see nats_permissions.py.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spaces_contracts import access, audit, connections, joins, quotas, requests, spaces, users
+from spaces_contracts import (
+    access,
+    audit,
+    connections,
+    joins,
+    names,
+    quotas,
+    request_changes,
+    request_lists,
+    requests,
+    spaces,
+    system,
+    users,
+)
 from spaces_contracts.message import Message
 
 ASK = "request/reply; the asker retries or reports"
@@ -79,6 +92,12 @@ CATALOG: tuple[Entry, ...] = (
     Entry(users.ListInvites, "gateway", "registry"),
     Entry(users.DeleteInvite, "gateway", "registry"),
     Entry(audit.ListAudit, "gateway", "registry"),
+    Entry(names.GetNames, "gateway", "registry"),
+    Entry(names.ListPrincipals, "gateway", "registry"),
+    # the platform
+    Entry(system.GetSystem, "gateway", "registry"),
+    Entry(system.GetHistory, "gateway", "scheduler"),
+    Entry(system.ListBusyQueues, "gateway", "scheduler"),
     # quotas
     Entry(quotas.TakeAllowance, "gateway", "registry"),
     Entry(quotas.CountOpenRequests, "gateway", "scheduler"),
@@ -110,7 +129,14 @@ CATALOG: tuple[Entry, ...] = (
     # requests
     Entry(requests.Submit, "gateway", "scheduler"),
     Entry(requests.GetRequests, "gateway", "scheduler"),
-    Entry(requests.ListRequests, "gateway", "scheduler"),
+    Entry(request_lists.ListRequests, "gateway", "scheduler"),
+    Entry(request_lists.FindRequests, "gateway", "scheduler"),
+    Entry(request_lists.GetRequestDetails, "gateway", "scheduler"),
+    Entry(request_lists.CancelRequests, "gateway", "scheduler"),
+    Entry(request_lists.NoteRetries, "gateway", "scheduler"),
+    Entry(request_lists.GetConnectionLoads, "gateway", "scheduler"),
+    Entry(request_changes.WatchChanges, "gateway", "scheduler", "each 3 s while somebody looks"),
+    Entry(request_changes.RequestsChanged, "scheduler", "gateways", HINT),
     Entry(requests.CancelRequest, "gateway", "scheduler"),
     Entry(requests.AskHolder, "gateway", "scheduler"),
     Entry(requests.GetQueues, "gateway", "scheduler"),

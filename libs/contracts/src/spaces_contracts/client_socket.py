@@ -10,6 +10,7 @@ from spaces_contracts.frames import ErrorFrame, Frame, GoAway, Ping, Pong, read_
 from spaces_contracts.identifiers import FileId, RequestId, SpaceId
 from spaces_contracts.message import Contract
 from spaces_contracts.problems import Problem
+from spaces_contracts.request_changes import RequestChange
 from spaces_contracts.requests import RequestState
 
 # Client -> gateway
@@ -45,12 +46,14 @@ class After(Contract):
 
 
 class Subscribe(Frame):
-    """Watch a request (from where the client is) or a space."""
+    """Watch a request (from where the client is), a space, or the requests of a space or of all one's spaces."""
 
     type: Literal["subscribe"] = "subscribe"
     ref: str | None = Field(default=None, max_length=128)
     request_id: RequestId | None = None
     space_id: SpaceId | None = None
+    # Not the space itself: what becomes of its requests, or without a space of all that one may see.
+    changes: bool = False
     after: After = After()
 
 
@@ -60,6 +63,7 @@ class Unsubscribe(Frame):
     type: Literal["unsubscribe"] = "unsubscribe"
     request_id: RequestId | None = None
     space_id: SpaceId | None = None
+    changes: bool = False
 
 
 class CancelFrame(Frame):
@@ -171,6 +175,25 @@ class SpaceFrame(Frame):
     running: int | None = None
 
 
+class ListedChange(RequestChange):
+    """A change, and where."""
+
+    space_id: SpaceId
+
+
+class ChangesFrame(Frame):
+    """Requests that changed: each at most once, as it is now, four frames a second at most.
+
+    The first one, without changes and with the `ref`, says that the watching began. `missed` changes did not fit:
+    read the list again.
+    """
+
+    type: Literal["changes"] = "changes"
+    ref: str | None = None
+    changes: list[ListedChange] = []
+    missed: int = 0
+
+
 FromClient = Annotated[
     Auth | SubmitFrame | Subscribe | Unsubscribe | CancelFrame | Ping | Pong,
     Field(discriminator="type"),
@@ -184,6 +207,7 @@ ToClient = Annotated[
     | ResetFrame
     | FinishedFrame
     | SpaceFrame
+    | ChangesFrame
     | GoAway
     | ErrorFrame
     | Ping
@@ -206,6 +230,7 @@ TO_CLIENT_TYPES = frozenset(
         "reset",
         "finished",
         "space",
+        "changes",
         "goaway",
         "error",
         "ping",

@@ -163,11 +163,13 @@ class GatewayBeat(Command[GatewayBeatReply]):
 
 
 class SchedulerBeat(Message):
-    """A scheduler lives."""
+    """A scheduler lives. `failing` are the parts of it that do not work."""
 
     subject: ClassVar = Subject("hb.sched.{scheduler_id}")
     scheduler_id: Id
     version: str = ""
+    failing: list[str] = []
+    leaving: bool = False
 
 
 class ConnectionState(StrEnum):
@@ -192,6 +194,8 @@ class Connection(Contract):
     agent: AgentInfo
     gateway_id: GatewayId | None = None
     since: datetime
+    # Of a worker on a gateway: when its gateway was, unless the gateway doubts it.
+    heard_at: datetime | None = None
 
 
 class ConnectionList(Reply):

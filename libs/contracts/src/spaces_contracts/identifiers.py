@@ -45,6 +45,12 @@ def new_id() -> str:
     return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
+def id_at(unix_ms: int) -> str:
+    """The first id of a millisecond: below all that were made then or later, above all that were made before."""
+    value = min(max(unix_ms, 0), (1 << 48) - 1) << 80
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+
+
 def _random_part() -> int:
     try:
         return _random_parts.pop()

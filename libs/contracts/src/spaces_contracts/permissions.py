@@ -105,22 +105,30 @@ RULES: tuple[Rule, ...] = (
     Rule("open a browser socket", Whose.OWN, (P.REQUESTS_READ, P.REQUESTS_WRITE), http=("create_ticket",),
          commands=("CreateTicket",)),
     Rule("submit and cancel requests", Whose.TENANT, (P.REQUESTS_WRITE,), http=(
-        "submit_request", "cancel_request", "upload_file", "submit_websocket_request",
-    ), frames=("submit", "cancel"), commands=("Submit", "CancelRequest")),
+        "submit_request", "cancel_request", "cancel_requests", "retry_request", "retry_requests", "upload_file",
+        "submit_websocket_request",
+    ), frames=("submit", "cancel"), commands=("Submit", "CancelRequest", "CancelRequests")),
     Rule("read requests and results", Whose.TENANT, (P.REQUESTS_READ,), http=(
-        "get_request", "list_requests", "stream_request_events", "download_file", "get_websocket_status",
-    ), frames=("subscribe", "unsubscribe"), commands=("GetRequests", "ListRequests")),
+        "get_request", "get_request_details", "list_requests", "stream_request_events", "download_file",
+        "get_websocket_status",
+    ), frames=("subscribe", "unsubscribe"), commands=(
+        "GetRequests", "ListRequests", "FindRequests", "GetRequestDetails", "ListPrincipals",
+    )),
+    Rule("read what things in lists are called", Whose.TENANT, (
+        P.REQUESTS_READ, P.SPACES_READ, P.WORKERS_READ,
+    ), commands=("GetNames",)),
     # Whoever may do anything in a space names it first.
     Rule("find a space", Whose.TENANT, (
         P.SPACES_READ, P.SPACES_WRITE, P.REQUESTS_READ, P.REQUESTS_WRITE, P.WORKERS_READ, P.WORKERS_SERVE,
     ), http=("get_space",), commands=("GetSpace",)),
-    Rule("look at spaces and their queues", Whose.TENANT, (P.SPACES_READ,), http=("list_spaces", "get_queue"),
-         commands=("ListSpaces", "GetQueues")),
+    Rule("look at spaces and their queues", Whose.TENANT, (P.SPACES_READ,), http=(
+        "list_spaces", "get_queue", "list_busy_queues",
+    ), commands=("ListSpaces", "GetQueues", "ListBusyQueues")),
     Rule("make, change and remove spaces", Whose.TENANT, (P.SPACES_WRITE,), http=(
         "create_space", "update_space", "delete_space", "add_space_with_form",
     ), commands=("CreateSpace", "UpdateSpace", "DeleteSpace")),
-    Rule("look at workers", Whose.TENANT, (P.WORKERS_READ,), http=("list_space_connections",),
-         commands=("ListConnections",)),
+    Rule("look at workers", Whose.TENANT, (P.WORKERS_READ,), http=("list_space_connections", "list_connections"),
+         commands=("ListConnections", "GetConnectionLoads")),
     Rule("drain and disconnect workers", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
         "drain_connection", "kick_connection",
     ), commands=("ControlConnection",)),
@@ -149,6 +157,9 @@ RULES: tuple[Rule, ...] = (
          commands=("SetQuotas",)),
     Rule("make tenants", Whose.PLATFORM, (P.TENANTS_MANAGE,), http=("create_tenant",),
          commands=("CreateTenant",)),
+    Rule("look at the platform's health and history", Whose.PLATFORM, (P.TENANTS_MANAGE,), http=(
+        "get_system", "get_system_history",
+    ), commands=("GetSystem", "GetHistory")),
     Rule("serve spaces", Whose.SCOPE, (P.WORKERS_SERVE,), http=("check_worker",), frames=(
         "register", "accepted", "refused", "inference_progress", "inference_chunk", "inference_result", "bye",
         "draining", "ping", "pong",
@@ -157,6 +168,7 @@ RULES: tuple[Rule, ...] = (
     Rule("count what is used of limits", Whose.SERVICE, commands=(
         "TakeAllowance", "CountOpenRequests", "TakeStorage", "ForgetStorage",
     )),
+    Rule("remember which request repeats which", Whose.SERVICE, commands=("NoteRetries",)),
     Rule("ask which worker has a request's files", Whose.SERVICE, commands=("AskHolder",)),
     Rule("keep connections alive and end them", Whose.SERVICE, commands=("GatewayBeat", "ConnectionEnded", "Announce")),
 )  # fmt: skip

@@ -138,18 +138,7 @@ class GetRequests(Command[RequestList]):
     request_ids: list[RequestId] = Field(max_length=MAX_BATCH)
     tenant_id: TenantId | None = None  # None = any (admins)
     with_payload: bool = False
-
-
-class ListRequests(Command[RequestList]):
-    """A page of requests, newest first."""
-
-    subject: ClassVar = Subject("rpc.sched.list")
-    reply: ClassVar = RequestList
-    tenant_id: TenantId | None = None
-    space_id: SpaceId | None = None
-    states: list[RequestState] = Field(default_factory=list)
-    limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = None
+    with_output: bool = True
 
 
 class RequestReply(Reply):

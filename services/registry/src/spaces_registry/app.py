@@ -9,12 +9,13 @@ from spaces_chassis.database import Database
 from spaces_chassis.health import HealthServer
 from spaces_chassis.lifecycle import Loop, LoopMetrics, Part
 from spaces_chassis.metrics import Metrics
-from spaces_registry import death_loop, gauges_loop, upkeep_loop
+from spaces_registry import beat_loop, death_loop, gauges_loop, upkeep_loop
 from spaces_registry.access import Access
 from spaces_registry.admin_key import AdminKey
 from spaces_registry.admin_password import AdminPassword
 from spaces_registry.attaching import Attaching
 from spaces_registry.audit import Audit
+from spaces_registry.beat_loop import Heartbeat
 from spaces_registry.beats import Beats
 from spaces_registry.callout import Callout, Door
 from spaces_registry.connections import Connections
@@ -26,6 +27,7 @@ from spaces_registry.hints import Hints
 from spaces_registry.joins import Joins
 from spaces_registry.logins import Logins
 from spaces_registry.meters import Meters
+from spaces_registry.names import NameBook
 from spaces_registry.passwords import Passwords
 from spaces_registry.people import People
 from spaces_registry.presence import Presence
@@ -37,6 +39,7 @@ from spaces_registry.signing import Signing
 from spaces_registry.spaces import Spaces
 from spaces_registry.stores import Stores
 from spaces_registry.subscriptions import Handlers, subscriptions
+from spaces_registry.system import System
 from spaces_registry.upkeep_loop import UpkeepLoop
 from spaces_registry.user_jwt import Signer
 
@@ -71,9 +74,11 @@ class Registry:
         self.upkeep = UpkeepLoop(self.stores, self.clock, self.endings, self.hints, self.signing)
         self.gauges = GaugesLoop(self.stores, self.meters)
         works = self._works(settings)
+        self.heartbeat = Heartbeat(self.stores.system, works)
         self.parts: Sequence[Part] = [
             *works,
             *self._loops(),
+            self.heartbeat,
             HealthServer(works, self.metrics, settings),
         ]
 
@@ -92,6 +97,8 @@ class Registry:
             self.beats,
             Quotas(self.stores, self.hints, settings.default_limits()),
             Joins(self.stores),
+            NameBook(self.stores.names),
+            System(self.stores.system),
         )
 
     def _works(self, settings: RegistrySettings) -> list[Part]:
@@ -118,6 +125,7 @@ class Registry:
         return [
             Loop("deaths", self.deaths.step, death_loop.EVERY_S, self.clock, metrics),
             Loop("upkeep", self.upkeep.step, upkeep_loop.EVERY_S, self.clock, metrics),
+            Loop("beats", self.heartbeat.step, beat_loop.EVERY_S, self.clock, metrics),
             Loop("gauges", self.gauges.step, gauges_loop.EVERY_S, self.clock, metrics),
         ]
 

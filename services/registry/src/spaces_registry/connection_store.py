@@ -9,7 +9,14 @@ import asyncpg
 
 from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.database import Database
-from spaces_contracts.connections import AgentInfo, Attempt, Connection, ConnectionState, InFlight
+from spaces_contracts.connections import (
+    LEASE_S,
+    AgentInfo,
+    Attempt,
+    Connection,
+    ConnectionState,
+    InFlight,
+)
 from spaces_registry.leases import DOUBTED_GATEWAY_LEASE_S, DOUBTED_LEASE_S, doubtful
 from spaces_registry.seats import Seated
 
@@ -309,7 +316,7 @@ class ConnectionStore:
         """The newest live connections of one tenant, one space, or all."""
         rows = await self._database.fetch(
             f"""
-            SELECT c.*, {LEASES_LEFT}
+            SELECT c.*, coalesce(c.lease_until, g.lease_until) - make_interval(secs => $4) AS heard_at, {LEASES_LEFT}
               FROM registry.connection c JOIN registry.space s USING (space_id)
               LEFT JOIN registry.gateway g USING (gateway_id)
              WHERE c.ended_at IS NULL
@@ -320,6 +327,7 @@ class ConnectionStore:
             tenant_id,
             space_id,
             _LISTED,
+            LEASE_S,
         )
         return [_connection(row) for row in rows]
 
@@ -367,4 +375,5 @@ def _connection(row: asyncpg.Record) -> Connection:
         agent=AgentInfo.model_validate(json.loads(row["agent"])),
         gateway_id=row["gateway_id"],
         since=row["since"],
+        heard_at=row["heard_at"],
     )

@@ -10,10 +10,12 @@ from spaces_registry.join_store import JoinStore
 from spaces_registry.leader_store import LeaderStore
 from spaces_registry.lease_store import LeaseStore
 from spaces_registry.login_store import LoginStore
+from spaces_registry.name_store import NameStore
 from spaces_registry.person_store import PersonStore
 from spaces_registry.quota_store import QuotaStore
 from spaces_registry.session_store import SessionStore
 from spaces_registry.space_store import SpaceStore
+from spaces_registry.system_store import SystemStore
 from spaces_registry.usage_store import UsageStore
 
 
@@ -34,6 +36,8 @@ class Stores:
     quotas: QuotaStore
     joins: JoinStore
     usage: UsageStore
+    names: NameStore
+    system: SystemStore
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -52,4 +56,6 @@ class Stores:
             QuotaStore(database),
             JoinStore(database),
             UsageStore(database),
+            NameStore(database),
+            SystemStore(database),
         )

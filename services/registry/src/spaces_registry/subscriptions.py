@@ -23,6 +23,7 @@ from spaces_contracts.connections import (
     EdgeAttach,
     GatewayBeat,
     ListConnections,
+    SchedulerBeat,
     WorkerBeat,
     WorkerBye,
 )
@@ -32,6 +33,7 @@ from spaces_contracts.joins import (
     RedeemJoinToken,
     RevokeJoinToken,
 )
+from spaces_contracts.names import GetNames, ListPrincipals
 from spaces_contracts.quotas import (
     ForgetStorage,
     GetQuotas,
@@ -40,6 +42,7 @@ from spaces_contracts.quotas import (
     TakeStorage,
 )
 from spaces_contracts.spaces import CreateSpace, DeleteSpace, GetSpace, ListSpaces, UpdateSpace
+from spaces_contracts.system import GetSystem
 from spaces_contracts.users import (
     ChangePassword,
     CreateInvite,
@@ -63,9 +66,11 @@ from spaces_registry.beats import Beats
 from spaces_registry.connections import Connections
 from spaces_registry.joins import Joins
 from spaces_registry.logins import Logins
+from spaces_registry.names import NameBook
 from spaces_registry.people import People
 from spaces_registry.quotas import Quotas
 from spaces_registry.spaces import Spaces
+from spaces_registry.system import System
 
 # Of several registries one answers.
 QUEUE = "registry"
@@ -85,6 +90,8 @@ class Handlers:
     beats: Beats
     quotas: Quotas
     joins: Joins
+    names: NameBook
+    system: System
 
 
 def subscriptions(handlers: Handlers) -> list[Route]:
@@ -100,6 +107,7 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         serve(Attach, attaching.attach, queue=QUEUE),
         serve(EdgeAttach, attaching.attach_edge, queue=QUEUE),
         serve(GatewayBeat, beats.gateway, queue=QUEUE),
+        on(SchedulerBeat, handlers.system.scheduler, queue=QUEUE),
         on(WorkerBeat, beats.worker, queue=QUEUE),
         on(WorkerBye, connections.bye, queue=QUEUE),
         serve(ConnectionEnded, connections.ended, queue=QUEUE),
@@ -145,6 +153,9 @@ def _what(handlers: Handlers) -> list[Route]:
         by_rule(ListInvites, people.list_invites),
         by_rule(DeleteInvite, people.delete_invite),
         by_rule(ListAudit, handlers.audit.list),
+        by_rule(GetNames, handlers.names.get),
+        by_rule(ListPrincipals, handlers.names.find_principals),
+        by_rule(GetSystem, handlers.system.get),
         by_rule(GetQuotas, handlers.quotas.get),
         by_rule(SetQuotas, handlers.quotas.set),
         by_rule(CreateSpace, spaces.create),

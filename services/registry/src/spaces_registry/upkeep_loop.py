@@ -20,6 +20,7 @@ class UpkeepLoop:
     ) -> None:
         self._sessions = stores.sessions
         self._usage = stores.usage
+        self._system = stores.system
         self._clock = clock
         self._connections = stores.connections
         self._leases = stores.leases
@@ -47,5 +48,6 @@ class UpkeepLoop:
             await self._leases.forget(KEEP_DAYS)
             await self._sessions.forget()
             await self._usage.forget()
+            await self._system.forget()
             self._forgot_s = self._clock.monotonic()
         return ended

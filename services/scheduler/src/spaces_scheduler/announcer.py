@@ -54,6 +54,11 @@ class Announcer:
         if truth.finished is not None:
             self._outgoing.ends.publish(truth.finished, truth.notify)
         self._outgoing.queues.changed([truth.lane])
+        if self._outgoing.changes.watching:
+            error = truth.finished.error if truth.finished else None
+            self._outgoing.changes.note(
+                truth.lane.space_id, truth.request_id, truth.state, truth.attempt, error=error
+            )
 
 
 def _ignore(_outcome: BaseException | None) -> None:

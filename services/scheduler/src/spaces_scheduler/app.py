@@ -12,6 +12,7 @@ from spaces_chassis.metrics import Metrics
 from spaces_scheduler import (
     beat_loop,
     clock_loop,
+    figures_loop,
     gauges_loop,
     mass_change_loop,
     repair_loop,
@@ -20,12 +21,16 @@ from spaces_scheduler import (
 from spaces_scheduler.acceptances import Acceptances
 from spaces_scheduler.announcer import Announcer
 from spaces_scheduler.answers import Answers
-from spaces_scheduler.beat_loop import BeatLoop
+from spaces_scheduler.beat_loop import Heartbeat
+from spaces_scheduler.change_feed import ChangeFeed
 from spaces_scheduler.clock_loop import ClockLoop
 from spaces_scheduler.end_publisher import EndPublisher
+from spaces_scheduler.figures_loop import FiguresLoop
 from spaces_scheduler.gauges_loop import GaugesLoop
+from spaces_scheduler.histories import Histories
 from spaces_scheduler.intake import Intake
 from spaces_scheduler.job_sender import JobSender
+from spaces_scheduler.lists import Lists
 from spaces_scheduler.mass_change_loop import MassChangeLoop
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.outgoing import Outgoing
@@ -59,12 +64,14 @@ class Scheduler:
             JobSender(self.bus, self.clock, self.meters),
             EndPublisher(self.bus, self.meters),
             QueueEvents(self.bus, self.stores.requests),
+            ChangeFeed(self.bus, self.clock, self.stores.lists),
         )
         self._make_handlers(BatcherMetrics(self.metrics))
         self._make_loops()
         works = self._works(SchemaCheck(settings))
+        self.beats = Heartbeat(self.bus, works)
         health = HealthServer(works, self.metrics, settings)
-        self.parts: Sequence[Part] = [*works, *self._loops(), health]
+        self.parts: Sequence[Part] = [*works, *self._loops(), self.beats, health]
 
     def _make_handlers(self, batching: BatcherMetrics) -> None:
         self.announcer = Announcer(self.stores.truth, self.outgoing, batching)
@@ -87,7 +94,17 @@ class Scheduler:
             batching,
         )
         questions = Questions(self.stores.requests, self.stores.counts, self.announcer)
-        handlers = Handlers(self.intake, self.results, self.answers, questions, self.announcer)
+        stores = self.stores
+        handlers = Handlers(
+            self.intake,
+            self.results,
+            self.answers,
+            questions,
+            Lists(stores.lists, stores.details, stores.requests, self.announcer),
+            Histories(stores.figures),
+            self.announcer,
+            self.outgoing.changes,
+        )
         self.bus.add_routes(subscriptions(handlers))
 
     def _make_loops(self) -> None:
@@ -97,7 +114,7 @@ class Scheduler:
         self.repair = RepairLoop(upkeep, announcer, self.bus, self.meters)
         self.mass_changes = MassChangeLoop(upkeep, announcer)
         self.gauges = GaugesLoop(self.stores.requests, self.meters)
-        self.beats = BeatLoop(self.bus)
+        self.figures = FiguresLoop(self.stores.figures, self.metrics, self.stores.requests)
 
     def _works(self, schema: Part) -> list[Part]:
         """What requests pass through, and what it stands on: readiness asks these."""
@@ -105,6 +122,7 @@ class Scheduler:
             schema,
             self.database,
             self.outgoing.queues,
+            self.outgoing.changes,
             self.announcer.batcher,
             self.acceptances,
             self.answers.refusals,
@@ -121,5 +139,6 @@ class Scheduler:
             Loop("repair", self.repair.step, repair_loop.EVERY_S, self.clock, metrics),
             Loop("masses", self.mass_changes.step, mass_change_loop.EVERY_S, self.clock, metrics),
             Loop("gauges", self.gauges.step, gauges_loop.EVERY_S, self.clock, metrics),
+            Loop("figures", self.figures.step, figures_loop.EVERY_S, self.clock, metrics),
             Loop("beats", self.beats.step, beat_loop.EVERY_S, self.clock, metrics),
         ]

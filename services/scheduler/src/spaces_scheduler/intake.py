@@ -16,6 +16,7 @@ from spaces_contracts.requests import (
     SubmitVerdict,
 )
 from spaces_scheduler.intake_store import Acceptance, IntakeStore
+from spaces_scheduler.intake_store import Intake as AcceptedBatch
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.outgoing import Outgoing
 from spaces_scheduler.queue_estimate import eta_s
@@ -81,7 +82,24 @@ class Intake:
         intake = await self._store.submit(requests)
         self._outgoing.sender.send(intake.jobs)
         self._outgoing.queues.changed(intake.lanes.values())
+        if self._outgoing.changes.watching:
+            self._tell(requests, intake)
         return [self._verdict(acceptance) for acceptance in intake.acceptances]
+
+    def _tell(self, requests: Sequence[NewRequest], intake: AcceptedBatch) -> None:
+        """To lists that somebody looks at."""
+        changes = self._outgoing.changes
+        for request, acceptance in zip(requests, intake.acceptances, strict=True):
+            if acceptance.code is None and acceptance.state and not acceptance.duplicate:
+                state = RequestState(acceptance.state)
+                changes.note(
+                    request.space_id,
+                    request.request_id,
+                    state,
+                    int(state is RequestState.RUNNING),
+                    principal_id=request.principal_id,
+                )
+        changes.claimed(intake.jobs)
 
     def _verdict(self, acceptance: Acceptance) -> SubmitVerdict:
         if acceptance.code is not None or acceptance.state is None:

@@ -9,7 +9,6 @@ from spaces_contracts.requests import (
     GetQueues,
     GetRequests,
     HolderReply,
-    ListRequests,
     QueueList,
     RequestList,
     RequestReply,
@@ -34,7 +33,10 @@ class Questions:
     async def get(self, command: GetRequests) -> RequestList:
         """Raises payload_too_large when the requests do not fit in one answer."""
         views = await self._store.get(
-            command.request_ids, command.tenant_id, with_payload=command.with_payload
+            command.request_ids,
+            command.tenant_id,
+            with_payload=command.with_payload,
+            with_output=command.with_output,
         )
         reply = RequestList(requests=views)
         if _roughly(views) > MAX_REPLY_BYTES // 2 and len(reply.encode()) > MAX_REPLY_BYTES:
@@ -42,13 +44,6 @@ class Questions:
                 Code.PAYLOAD_TOO_LARGE, "Ask for fewer requests at a time: they do not fit together"
             )
         return reply
-
-    async def list(self, command: ListRequests) -> RequestList:
-        """A page without payloads and outputs."""
-        views = await self._store.page(command)
-        page = views[: command.limit]
-        more = len(views) > command.limit
-        return RequestList(requests=page, next_cursor=page[-1].request_id if more else None)
 
     async def queues(self, command: GetQueues) -> QueueList:
         """Spaces that do not exist are left out."""

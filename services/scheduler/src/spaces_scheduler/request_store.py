@@ -6,17 +6,20 @@ import asyncpg
 
 from spaces_chassis.database import Database
 from spaces_contracts.problems import Problem
-from spaces_contracts.requests import AskHolder, ListRequests, Queue, RequestState, RequestView
+from spaces_contracts.requests import AskHolder, Queue, RequestState, RequestView
 from spaces_scheduler.file_lists import decode_files
 from spaces_scheduler.queue_estimate import eta_s, queue_eta_s
 
-# What a view is made of; output and payload are left to those who ask for few.
-_VIEW = """
-    SELECT r.request_id, r.space_id, r.tenant_id, r.principal_id, r.state, r.priority, r.attempt, r.tries,
-           r.cancel_requested_at IS NOT NULL AS cancel_requested, r.inputs, r.files, r.created_at,
-           r.started_at, r.finished_at, t.output_files, t.error, coalesce(t.last_n, 0) AS last_n,
-           t.processing_time_seconds, t.worker_timestamp, l.queued, l.mean_run_s, place.position, place.slots,
-           {more}
+# What a view is made of, beside its place, output and payload.
+SHORT_COLUMNS = """
+    r.request_id, r.space_id, r.tenant_id, r.principal_id, r.state, r.priority, r.attempt, r.tries,
+    r.cancel_requested_at IS NOT NULL AS cancel_requested, r.inputs, r.files, r.created_at,
+    r.started_at, r.finished_at, t.output_files, t.error, coalesce(t.last_n, 0) AS last_n,
+    t.processing_time_seconds, t.worker_timestamp, l.queued, l.mean_run_s
+"""
+_WHOLE = f"""
+    SELECT {SHORT_COLUMNS}, place.position, place.slots, CASE WHEN $4::boolean THEN t.output END AS output,
+           CASE WHEN $3::boolean THEN r.payload END AS payload
     FROM scheduler.request r
     JOIN scheduler.lane l ON l.space_id = r.space_id
     LEFT JOIN scheduler.result t ON t.request_id = r.request_id
@@ -25,8 +28,6 @@ _VIEW = """
         FROM scheduler.lane_slots(r.space_id) s
     ) place ON r.state = 'queued'
 """
-_WHOLE = _VIEW.format(more="t.output, CASE WHEN $3::boolean THEN r.payload END AS payload")
-_SHORT = _VIEW.format(more="NULL::bytea AS output, NULL::bytea AS payload")
 
 
 class RequestStore:
@@ -36,7 +37,12 @@ class RequestStore:
         self._database = database
 
     async def get(
-        self, request_ids: Sequence[str], tenant_id: str | None, *, with_payload: bool = False
+        self,
+        request_ids: Sequence[str],
+        tenant_id: str | None,
+        *,
+        with_payload: bool = False,
+        with_output: bool = True,
     ) -> list[RequestView]:
         """In the order of their ids asked for; unknown ones, and those of other tenants, are left out."""
         rows = await self._database.fetch(
@@ -44,18 +50,10 @@ class RequestStore:
             list(request_ids),
             tenant_id,
             with_payload,
+            with_output,
         )
-        views = {row["request_id"]: _view(row) for row in rows}
+        views = {row["request_id"]: view_of(row) for row in rows}
         return [views[wanted] for wanted in request_ids if wanted in views]
-
-    async def page(self, command: ListRequests) -> list[RequestView]:
-        """Newest first, after the cursor; one more than the limit when there are more. No outputs."""
-        conditions, arguments = _conditions(command)
-        where = " WHERE " + " AND ".join(conditions) if conditions else ""
-        rows = await self._database.fetch(
-            f"{_SHORT}{where} ORDER BY r.request_id DESC LIMIT {command.limit + 1}", *arguments
-        )
-        return [_view(row) for row in rows]
 
     async def queues(self, space_ids: Sequence[str]) -> list[Queue]:
         """The queues of the spaces that exist, in the order asked for."""
@@ -67,10 +65,16 @@ class RequestStore:
 
     async def cancel(self, request_id: str, tenant_id: str | None) -> bool:
         """False when there is no such request."""
-        found = await self._database.fetchval(
-            "SELECT scheduler.cancel_many(ARRAY[$1::text], ARRAY[$2::text])", request_id, tenant_id
+        return bool(await self.cancel_all([request_id], tenant_id))
+
+    async def cancel_all(self, request_ids: Sequence[str], tenant_id: str | None) -> list[str]:
+        """Those that exist, in one transaction: callers name some hundreds of one space at most."""
+        rows = await self._database.fetch(
+            "SELECT scheduler.cancel_many($1, $2) AS request_id",
+            list(request_ids),
+            [tenant_id] * len(request_ids),
         )
-        return found is not None
+        return [row["request_id"] for row in rows]
 
     async def holds(self, ask: AskHolder) -> bool:
         """Whether the attempt is the newest and the agent has it; a cut-off agent may still be adopted with it."""
@@ -113,26 +117,8 @@ class RequestStore:
         return bool(won)
 
 
-def _conditions(command: ListRequests) -> tuple[list[str], list[object]]:
-    conditions: list[str] = []
-    arguments: list[object] = []
-
-    def where(condition: str, argument: object) -> None:
-        arguments.append(argument)
-        conditions.append(condition.format(f"${len(arguments)}"))
-
-    if command.tenant_id is not None:
-        where("r.tenant_id = {}", command.tenant_id)
-    if command.space_id is not None:
-        where("r.space_id = {}", command.space_id)
-    if command.states:
-        where("r.state = ANY ({}::text[])", [state.value for state in command.states])
-    if command.cursor is not None:
-        where("r.request_id < {}", command.cursor)
-    return conditions, arguments
-
-
-def _view(row: asyncpg.Record) -> RequestView:
+def view_of(row: asyncpg.Record) -> RequestView:
+    """A request of a row with SHORT_COLUMNS, its place, output and payload."""
     return RequestView(
         request_id=row["request_id"],
         space_id=row["space_id"],

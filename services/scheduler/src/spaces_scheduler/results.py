@@ -19,7 +19,7 @@ from spaces_scheduler.acceptances import Acceptances
 from spaces_scheduler.meters import Meters
 from spaces_scheduler.outgoing import Outgoing
 from spaces_scheduler.request_store import decode_problem
-from spaces_scheduler.result_store import Judgement, ResultStore
+from spaces_scheduler.result_store import Judgement, Outcome, ResultStore
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,19 @@ class Results:
             if judgement.finished:
                 self._outgoing.ends.publish(_end(result, judgement), judgement.notify)
         self._outgoing.queues.changed(outcome.lanes.values())
+        if self._outgoing.changes.watching:
+            self._tell(results, outcome)
         return [ResultOutcome(judgement.verdict) for judgement in outcome.judgements]
+
+    def _tell(self, results: Sequence[JobResult], outcome: Outcome) -> None:
+        """To lists that somebody looks at."""
+        changes = self._outgoing.changes
+        for result, judgement in zip(results, outcome.judgements, strict=True):
+            if judgement.finished:
+                state = RequestState(judgement.state or "")
+                error = decode_problem(judgement.error)
+                changes.note(result.space_id, result.request_id, state, result.attempt, error=error)
+        changes.claimed(outcome.jobs)
 
 
 def _end(result: JobResult, judgement: Judgement) -> RequestFinished:

@@ -5,7 +5,10 @@ from typing import Self
 
 from spaces_chassis.database import Database
 from spaces_scheduler.count_store import CountStore
+from spaces_scheduler.detail_store import DetailStore
+from spaces_scheduler.figure_store import FigureStore
 from spaces_scheduler.intake_store import IntakeStore
+from spaces_scheduler.list_store import ListStore
 from spaces_scheduler.request_store import RequestStore
 from spaces_scheduler.result_store import ResultStore
 from spaces_scheduler.truth_store import TruthStore
@@ -22,6 +25,9 @@ class Stores:
     truth: TruthStore
     upkeep: UpkeepStore
     counts: CountStore
+    lists: ListStore
+    details: DetailStore
+    figures: FigureStore
 
     @classmethod
     def of(cls, database: Database) -> Self:
@@ -33,4 +39,7 @@ class Stores:
             TruthStore(database),
             UpkeepStore(database),
             CountStore(database),
+            ListStore(database),
+            DetailStore(database),
+            FigureStore(database),
         )

@@ -27,6 +27,9 @@ class Stop:
 class Truth:
     """One request: what must be sent, stopped or told because of its state."""
 
+    request_id: str
+    state: RequestState
+    attempt: int
     lane: LaneCount
     job: Job | None
     stop: Stop | None
@@ -48,6 +51,9 @@ class TruthStore:
 
 def _truth(row: asyncpg.Record) -> Truth:
     return Truth(
+        request_id=row["request_id"],
+        state=RequestState(row["state"]),
+        attempt=row["attempt"],
         lane=lane_count(row),
         job=claimed_job(row) if row["send"] else None,
         stop=Stop(row["route"], row["connection_id"], row["request_id"], row["held_attempt"])

@@ -56,6 +56,7 @@ class Bus:
     ) -> None:
         self.name = "bus"
         self._transport = transport
+        self.server_info = transport.server_info  # what the broker said of itself
         self._clock = clock or SystemClock()
         self._meters = BusMeters(metrics or Metrics(name))
         self._dispatcher = Dispatcher(self, self._meters)

@@ -100,6 +100,9 @@ class NatsTransport:
         except nats.errors.ConnectionDrainingError as error:
             raise BusUnavailable("the bus is stopping") from error
 
+    def server_info(self) -> Mapping[str, Any]:
+        return dict(self._client._server_info or {})
+
     async def subscribe(self, subject: str, queue: str | None, receive: Receive) -> "NatsHandle":
         try:
             subscription = await self._client.subscribe(subject, queue or "", cb=_waiting(receive))

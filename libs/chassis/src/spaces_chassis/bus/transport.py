@@ -1,7 +1,7 @@
 """The seam between the bus and what carries its bytes: NATS in production, memory in tests."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 # Answers and commands carry it: past this moment (Unix time in ms) nobody waits any more.
 DEADLINE_HEADER = "Spaces-Deadline-Ms"
@@ -55,6 +55,10 @@ class Transport(Protocol):
     @property
     def unsent_bytes(self) -> int:
         """What was published and not yet given to the socket."""
+        ...
+
+    def server_info(self) -> Mapping[str, Any]:
+        """What the server said of itself; empty when it said nothing."""
         ...
 
     async def connect(self, watcher: Watcher) -> None:

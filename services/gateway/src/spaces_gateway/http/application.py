@@ -19,8 +19,10 @@ from spaces_gateway.http.pages import PagesApi
 from spaces_gateway.http.people import PeopleApi
 from spaces_gateway.http.principals import Callers
 from spaces_gateway.http.quotas import QuotasApi
+from spaces_gateway.http.request_lists import RequestListsApi
 from spaces_gateway.http.requests import RequestsApi
 from spaces_gateway.http.spaces import SpacesApi
+from spaces_gateway.http.system import SystemApi
 from spaces_gateway.http.waits import Waits
 from spaces_gateway.http.web import BUILT, WebApplication, WithWeb
 from spaces_gateway.http.workers import WorkersApi
@@ -47,6 +49,7 @@ def build_http(
     for api in (
         SpacesApi(services),
         requests,
+        RequestListsApi(services),
         FilesApi(services),
         CredentialsApi(services),
         JoinsApi(services, callers),
@@ -55,6 +58,7 @@ def build_http(
         AuditApi(services),
         QuotasApi(services),
         WorkersApi(services),
+        SystemApi(services),
         KeptApi(services),
         KeptFormsApi(services, callers),
         PagesApi(parts, HealthApp(parts, services.metrics), web),

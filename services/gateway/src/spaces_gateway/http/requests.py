@@ -15,8 +15,6 @@ from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
     CancelRequest,
     GetRequests,
-    ListRequests,
-    RequestState,
     RequestView,
 )
 from spaces_gateway.http import examples
@@ -69,13 +67,6 @@ class RequestsApi:
             extra=examples.SUBMIT_BODY,
         )
         api.add(
-            "GET /api/requests",
-            self.list_requests,
-            Code.SPACE_NOT_FOUND,
-            Code.MULTIPLE_SPACES,
-            response_model=show.RequestPage,
-        )
-        api.add(
             "GET /api/requests/{request_id}",
             self.get_request,
             Code.REQUEST_NOT_FOUND,
@@ -125,29 +116,6 @@ class RequestsApi:
             name.decode(): value.decode() for name, value in self._services.quotas.headers(actor)
         }
         return Response(content, status, headers, media_type=JSON)
-
-    async def list_requests(
-        self,
-        actor: Caller,
-        space: Annotated[str | None, Query(description="Only of this space.")] = None,
-        state: Annotated[list[RequestState] | None, Query(description="Only in these.")] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str | None, Query(max_length=500)] = None,
-    ) -> Response:
-        """List requests, newest first."""
-        space_id = (await self._services.access.space(actor, space)).space_id if space else None
-        page = await self._services.bus.request(
-            ListRequests(
-                tenant_id=actor.tenant_id,
-                space_id=space_id,
-                states=state or [],
-                limit=limit,
-                cursor=cursor,
-            )
-        )
-        return Response(
-            show.page_json(page.requests, page.next_cursor, self._services.links), media_type=JSON
-        )
 
     async def get_request(
         self, request: Request, request_id: IdInPath, actor: Caller, wait: WaitQuery = 0

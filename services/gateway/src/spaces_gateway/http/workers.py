@@ -12,12 +12,19 @@ from starlette.responses import Response
 
 from spaces_chassis.errors import ProblemError, UnavailableError
 from spaces_contracts.access import Principal
-from spaces_contracts.connections import ControlAction, ControlConnection
+from spaces_contracts.connections import (
+    Connection,
+    ControlAction,
+    ControlConnection,
+    ListConnections,
+)
 from spaces_contracts.frames import PROTOCOL
 from spaces_contracts.permissions import HTTP_RULES
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.request_lists import GetConnectionLoads
 from spaces_contracts.spaces import GetSpace, Space
 from spaces_gateway.authorisation import permitted
+from spaces_gateway.http.naming import names
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.paths import IdInPath
 from spaces_gateway.http.principals import Caller, bearer_secret
@@ -60,6 +67,22 @@ class WorkerCheck(BaseModel):
     spaces: list[SpaceCheck] = []
 
 
+class WorkerRow(Connection):
+    """A worker on one space, with names and what it works on."""
+
+    space_name: str | None = None
+    tenant_id: str | None = None
+    tenant_name: str | None = None
+    in_flight: int = 0
+    request_ids: list[str] = Field(default=[], description="The first of those.")
+
+
+class WorkerPage(BaseModel):
+    """Workers, newest first."""
+
+    connections: list[WorkerRow]
+
+
 class WorkersApi:
     """Workers over HTTP."""
 
@@ -70,6 +93,7 @@ class WorkersApi:
     def operations(self) -> Operations:
         """Everything about workers."""
         api = Operations("workers")
+        api.add("GET /api/connections", self.list_connections)
         for action in ControlAction:
             api.add(
                 f"POST /api/connections/{{connection_id}}/{action}",
@@ -85,6 +109,31 @@ class WorkersApi:
             extra={"security": [{"key": []}]},
         )
         return api
+
+    async def list_connections(self, actor: Caller) -> WorkerPage:
+        """List all workers that one may see, newest first: at most 2,000.
+
+        With what each of them works on.
+        """
+        listed = (await self._bus.request(ListConnections(actor=actor))).connections
+        ids = [one.connection_id for one in listed]
+        loads = await self._bus.request(GetConnectionLoads(connection_ids=ids))
+        busy = {load.connection_id: load for load in loads.loads}
+        known = await names(self._bus, actor, spaces=(one.space_id for one in listed))
+        rows = []
+        for one in listed:
+            load, space = busy.get(one.connection_id), known.spaces.get(one.space_id)
+            rows.append(
+                WorkerRow(
+                    **one.model_dump(),
+                    space_name=space.name if space else None,
+                    tenant_id=space.tenant_id if space else None,
+                    tenant_name=space.tenant_name if space else None,
+                    in_flight=load.in_flight if load else 0,
+                    request_ids=load.request_ids if load else [],
+                )
+            )
+        return WorkerPage(connections=rows)
 
     async def drain_connection(self, connection_id: IdInPath, actor: Caller) -> Response:
         """Drain a worker: it finishes what runs and leaves."""

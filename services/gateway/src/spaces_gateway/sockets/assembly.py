@@ -12,6 +12,7 @@ from spaces_contracts.connections import GATEWAY_BEAT_S
 from spaces_contracts.requests import RequestView
 from spaces_gateway.http.proxies import Proxies
 from spaces_gateway.services import ServerSentEvent, Services
+from spaces_gateway.sockets import list_watch
 from spaces_gateway.sockets.client_hub import ClientHub
 from spaces_gateway.sockets.client_socket import ClientSocketApp
 from spaces_gateway.sockets.door import Door
@@ -19,6 +20,7 @@ from spaces_gateway.sockets.endings import Endings
 from spaces_gateway.sockets.event_store import EventStore
 from spaces_gateway.sockets.fanout import Fanout
 from spaces_gateway.sockets.limits import SocketLimits
+from spaces_gateway.sockets.list_watch import ListWatches
 from spaces_gateway.sockets.queue_hints import QueueHints
 from spaces_gateway.sockets.request_stream import Sources
 from spaces_gateway.sockets.sse import stream_request_events
@@ -48,8 +50,9 @@ class GatewaySockets:
         self.workers = workers = WorkerHub(s.bus, s.clock, identity, door, events, endings)
         self.fanout = fanout = Fanout(s.bus, s.waiters, s.metrics)
         hints = QueueHints(s.clock, s.waiters, fanout.spaces)
+        self.lists = lists = ListWatches(s.bus, s.gateway_id)
         self.clients = ClientHub(
-            s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints, s.links)
+            s, door, Sources(s.bus, s.clock, s.waiters, fanout, hints, s.links), lists
         )
         self.worker_socket: App = WorkerSocketApp(workers)
         self.client_socket: App = ClientSocketApp(self.clients)
@@ -64,8 +67,10 @@ class GatewaySockets:
             endings,
             events,
             fanout,
+            lists,
             beats,
             heartbeats,
+            Loop("list_watches", lists.step, list_watch.EVERY_S, s.clock, s.loop_metrics),
             workers,
             self.clients,
         ]

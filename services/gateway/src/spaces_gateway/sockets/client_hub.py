@@ -11,6 +11,7 @@ from spaces_contracts.problems import Code
 from spaces_contracts.requests import GetQueues, GetRequests, Queue, RequestView
 from spaces_gateway.services import Services
 from spaces_gateway.sockets.door import Door
+from spaces_gateway.sockets.list_watch import ListWatches
 from spaces_gateway.sockets.request_stream import Sources
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ class ClientHub:
 
     name = "client_sockets"
 
-    def __init__(self, services: Services, door: Door, sources: Sources) -> None:
+    def __init__(
+        self, services: Services, door: Door, sources: Sources, lists: ListWatches
+    ) -> None:
         self.services = services
         self.door = door
         self.sources = sources
+        self.lists = lists
         self.sockets: set[ClientSocket] = set()
         self.guests: set[Guest] = set()
         self._views: Batcher[str, RequestView | None] = Batcher(self._read, name="views")

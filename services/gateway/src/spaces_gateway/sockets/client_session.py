@@ -35,6 +35,7 @@ MAY_SUBMIT = FRAME_RULES["submit"]
 MAY_CANCEL = FRAME_RULES["cancel"]
 MAY_WATCH = FRAME_RULES["subscribe"]
 MAY_WATCH_SPACE = HTTP_RULES["get_queue"]
+MAY_LIST = HTTP_RULES["list_requests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,20 @@ class WatchSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchList:
+    """Watch how requests change: of a space, or of all that the client may see."""
+
+    space_id: str | None
+    ref: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unwatch:
-    """Stop watching a request or a space."""
+    """Stop watching a request, a space, or how requests change (`changes`)."""
 
     request_id: str | None = None
     space_id: str | None = None
+    changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ ClientEffect: TypeAlias = (
     | SubmitWork
     | WatchRequest
     | WatchSpace
+    | WatchList
     | Unwatch
     | CancelWork
     | Pause
@@ -127,6 +138,7 @@ class ClientSession:
         self.principal: Principal | None = None
         self.requests: set[str] = set()
         self.spaces: set[str] = set()
+        self.lists: set[str] = set()  # by space; the empty name is all
         self._limits = limits
         self._bad_frames = 0
         self._submits = 0
@@ -229,6 +241,8 @@ class ClientSession:
         return []
 
     def _subscribe(self, frame: Subscribe) -> Effects:
+        if frame.changes:
+            return self._subscribe_to_list(frame)
         if frame.request_id is not None:
             if not self._may(MAY_WATCH):
                 return [error(forbidden(MAY_WATCH), ref=frame.ref, request_id=frame.request_id)]
@@ -249,7 +263,24 @@ class ClientSession:
             _problem(Code.MALFORMED_FRAME, "subscribe: give a request_id or a space_id.")
         )
 
+    def _subscribe_to_list(self, frame: Subscribe) -> Effects:
+        if not self._may(MAY_LIST):
+            return [error(forbidden(MAY_LIST), ref=frame.ref)]
+        name = frame.space_id or ""
+        if name in self.lists:
+            return []
+        if self._full:
+            return [error(self._too_many(), ref=frame.ref)]
+        self.lists.add(name)
+        return [WatchList(frame.space_id, frame.ref)]
+
     def _unsubscribe(self, frame: Unsubscribe) -> Effects:
+        if frame.changes:
+            name = frame.space_id or ""
+            if name not in self.lists:
+                return []
+            self.lists.discard(name)
+            return [Unwatch(space_id=frame.space_id, changes=True)]
         if frame.request_id is not None and frame.request_id in self.requests:
             self.requests.discard(frame.request_id)
             return [Unwatch(request_id=frame.request_id)]
@@ -265,7 +296,7 @@ class ClientSession:
 
     @property
     def _full(self) -> bool:
-        watched = len(self.requests) + len(self.spaces) + self._submits
+        watched = len(self.requests) + len(self.spaces) + len(self.lists) + self._submits
         return watched >= self._limits.subscriptions
 
     def _too_many(self) -> Problem:
@@ -285,6 +316,11 @@ class ClientSession:
         if space_id is not None:
             self.spaces.discard(space_id)
         return [error(problem, ref=ref, request_id=request_id)]
+
+    def list_failed(self, problem: Problem, *, ref: str | None, space_id: str | None) -> Effects:
+        """A list cannot be watched."""
+        self.lists.discard(space_id or "")
+        return [error(problem, ref=ref)]
 
     def over(self, request_id: str) -> None:
         """The request ended and its watcher was told."""

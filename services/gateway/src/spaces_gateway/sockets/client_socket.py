@@ -25,11 +25,13 @@ from spaces_gateway.sockets.client_session import (
     Resume,
     SubmitWork,
     Unwatch,
+    WatchList,
     WatchRequest,
     WatchSpace,
 )
 from spaces_gateway.sockets.door import Receive, Scope, SendMessage, Visit, until_disconnect
 from spaces_gateway.sockets.effects import Close, Send
+from spaces_gateway.sockets.list_watch import SocketLists
 from spaces_gateway.sockets.outbox import Outbox
 from spaces_gateway.sockets.request_stream import RequestStream
 from spaces_gateway.submission import Accepted, SubmitBody
@@ -40,7 +42,15 @@ _REVOKED = Problem(code=Code.TOKEN_REVOKED, message="This credential was changed
 _SLOW = Problem(code=Code.SLOW_CONSUMER, message="Too much waits to be read on this connection.")
 
 RareEffect = (
-    Close | Authenticate | WatchRequest | WatchSpace | CancelWork | Unwatch | Pause | Resume
+    Close
+    | Authenticate
+    | WatchRequest
+    | WatchSpace
+    | WatchList
+    | CancelWork
+    | Unwatch
+    | Pause
+    | Resume
 )
 
 log = structlog.get_logger(__name__)
@@ -77,6 +87,7 @@ class ClientSocket:
         self._greeting = loop.call_later(limits.first_frame_s, self._first_frame_missing)
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[str, RequestStream] = {}
+        self._lists = SocketLists(hub.lists, self._outbox)
         self._changed: set[str] = set()  # what changed before it was known whose socket this is
         hub.sockets.add(self)
         hub.guests.add(self)
@@ -126,6 +137,7 @@ class ClientSocket:
         for stream in list(self._streams.values()):
             stream.stop()
         self._streams.clear()
+        self._lists.stop()
         for space_id in self.session.spaces:
             self._hub.sources.fanout.spaces.remove(f"sev.{space_id}", self._on_space)
         for task in list(self._tasks):
@@ -153,6 +165,8 @@ class ClientSocket:
             self._run(self._watch(effect))
         elif isinstance(effect, WatchSpace):
             self._run(self._watch_space(effect))
+        elif isinstance(effect, WatchList):
+            self._run(self._watch_list(effect))
         elif isinstance(effect, CancelWork):
             self._run(self._cancel(effect))
         elif isinstance(effect, Unwatch):
@@ -304,10 +318,25 @@ class ClientSocket:
         )
         self._on_space(now)
 
+    async def _watch_list(self, effect: WatchList) -> None:
+        actor = self.session.principal
+        assert actor is not None, "frames are handled once the client is known"
+        try:
+            if effect.space_id is not None:
+                await self._hub.services.access.space(actor, effect.space_id)
+            await self._lists.begin(actor, effect.space_id, effect.ref)
+        except ProblemError as refused:
+            self._perform(
+                self.session.list_failed(refused.problem, ref=effect.ref, space_id=effect.space_id)
+            )
+
     def _on_space(self, event: SpaceEvent) -> None:
         self._outbox.put(build.space_frame(event))
 
     def _unwatch(self, effect: Unwatch) -> None:
+        if effect.changes:
+            self._lists.end(effect.space_id)
+            return
         if effect.request_id is not None:
             stream = self._streams.get(effect.request_id)
             if stream is not None:

@@ -1,0 +1,208 @@
+"""SQL of looking for requests: through an index that leads to them, or a bounded walk through the newest.
+
+A list is found in the order of ids, newest first. Requests that wait, run or did not succeed have indexes of their own.
+All others are looked at one after the other, at most SCANNED at a time: who wants to look further asks again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from spaces_chassis.database import Database
+from spaces_contracts.identifiers import id_at
+from spaces_contracts.request_lists import RequestFilter
+from spaces_contracts.requests import RequestState, RequestView
+from spaces_scheduler.request_store import SHORT_COLUMNS, view_of
+
+# Rows that are looked at for one page when no index names those that are wanted.
+SCANNED = 20_000
+_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
+_UNSUCCESSFUL = (RequestState.FAILED, RequestState.CANCELLED, RequestState.EXPIRED)
+_HIGHEST = "z" * 32
+
+# The places of queued requests are counted once a space, not once a request: a queue may hold 100,000.
+_PAGE = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT r.* FROM scheduler.request r WHERE r.request_id = ANY ($1)
+    ), lanes AS MATERIALIZED (
+        SELECT w.space_id, s.slots FROM (SELECT DISTINCT space_id FROM wanted WHERE state = 'queued') w
+        CROSS JOIN LATERAL scheduler.lane_slots(w.space_id) s
+    ), places AS MATERIALIZED (
+        SELECT q.request_id, row_number() OVER (
+            PARTITION BY q.space_id ORDER BY q.priority DESC, q.seq)::int AS position
+        FROM lanes JOIN scheduler.request q ON q.space_id = lanes.space_id AND q.state = 'queued'
+    )
+    SELECT {SHORT_COLUMNS}, places.position, lanes.slots, NULL::bytea AS output, NULL::bytea AS payload
+    FROM wanted r
+    JOIN scheduler.lane l ON l.space_id = r.space_id
+    LEFT JOIN scheduler.result t ON t.request_id = r.request_id
+    LEFT JOIN lanes ON lanes.space_id = r.space_id AND r.state = 'queued'
+    LEFT JOIN places ON places.request_id = r.request_id
+    ORDER BY r.request_id DESC
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Ids, newest first, and where to go on; None when everything was looked at."""
+
+    request_ids: list[str]
+    cursor: str | None
+
+
+class ListStore:
+    """Looks for requests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(
+        self,
+        wanted: RequestFilter,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        not_retried: bool = False,
+    ) -> Found:
+        """At most `limit` of them, those before the cursor."""
+        search = _search(wanted, limit, cursor, not_retried=not_retried)
+        if search is None:
+            return Found([], None)
+        rows = await self._database.fetch(search.sql, *search.arguments)
+        return _merged(rows, limit)
+
+    async def views(self, request_ids: Sequence[str]) -> list[RequestView]:
+        """Without payloads and outputs, newest first."""
+        rows = await self._database.fetch(_PAGE, list(request_ids)) if request_ids else []
+        return [view_of(row) for row in rows]
+
+    async def by_space(self, request_ids: Sequence[str]) -> list[list[str]]:
+        """Requests that share a space, together."""
+        rows = await self._database.fetch(
+            "SELECT array_agg(request_id) AS ids FROM scheduler.request"
+            " WHERE request_id = ANY ($1) GROUP BY space_id ORDER BY space_id",
+            list(request_ids),
+        )
+        return [row["ids"] for row in rows]
+
+    async def tenants_of(self, space_ids: Sequence[str]) -> dict[str, str]:
+        """Whose spaces these are."""
+        rows = await self._database.fetch(
+            "SELECT space_id, tenant_id FROM scheduler.lane WHERE space_id = ANY ($1)",
+            list(space_ids),
+        )
+        return {row["space_id"]: row["tenant_id"] for row in rows}
+
+    async def cancelled(self, request_ids: Sequence[str]) -> int:
+        """How many are cancelled, or asked to end."""
+        found: int = await self._database.fetchval(
+            "SELECT count(*) FROM scheduler.request WHERE request_id = ANY ($1)"
+            " AND (state = 'cancelled' OR state = 'running' AND cancel_requested_at IS NOT NULL)",
+            list(request_ids),
+        )
+        return found
+
+
+@dataclass
+class _Search:
+    """One statement: each part is a walk along one index, and gives one row."""
+
+    arguments: list[object] = field(default_factory=list)
+    along: list[str] = field(default_factory=list)  # what the indexes hold
+    beside: list[str] = field(default_factory=list)  # what only the rows hold
+    parts: list[str] = field(default_factory=list)
+
+    def bind(self, value: object) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+    def walk(self, which: Sequence[str], limit: int, *, bounded: bool) -> None:
+        """Reads up to SCANNED rows when only some of them are wanted, else no more than are wanted."""
+        where = " AND ".join([*which, *self.along]) or "true"
+        wanted = " AND ".join(self.beside) or "true"
+        most = SCANNED if bounded else limit + 1
+        self.parts.append(
+            f"""
+            SELECT array_agg(w.request_id ORDER BY w.request_id DESC) FILTER (WHERE w.wanted) AS ids,
+                   count(*) AS looked_at, {most} AS most, min(w.request_id) AS reached
+            FROM (SELECT r.request_id, {wanted} AS wanted FROM scheduler.request r
+                  WHERE {where} ORDER BY r.request_id DESC LIMIT {most}) w
+            """
+        )
+
+    @property
+    def sql(self) -> str:
+        return " UNION ALL ".join(self.parts)
+
+
+def _search(
+    wanted: RequestFilter, limit: int, cursor: str | None, *, not_retried: bool
+) -> _Search | None:
+    """None when nothing can be found."""
+    if wanted.principal_ids == []:
+        return None
+    search = _Search()
+    if wanted.space_id is not None:
+        search.along.append(f"r.space_id = {search.bind(wanted.space_id)}")
+    if wanted.tenant_id is not None:
+        # A space's requests are all of one tenant. Written so, the planner does not walk along the tenant's instead.
+        column = "r.tenant_id" if wanted.space_id is None else "(r.tenant_id || '')"
+        search.along.append(f"{column} = {search.bind(wanted.tenant_id)}")
+    _bound_ids(search, wanted, cursor)
+    if wanted.principal_ids is not None:
+        search.beside.append(f"r.principal_id = ANY ({search.bind(wanted.principal_ids)}::text[])")
+    if not_retried:
+        search.beside.append(
+            "NOT EXISTS (SELECT FROM scheduler.retry n JOIN scheduler.request o ON o.request_id = n.request_id"
+            " WHERE n.retry_of = r.request_id)"
+        )
+    _walk_states(search, set(wanted.states), limit)
+    return search
+
+
+def _walk_states(search: _Search, states: set[RequestState], limit: int) -> None:
+    if not states or RequestState.SUCCEEDED in states:
+        if states:
+            search.beside.append(f"r.state = ANY ({search.bind(sorted(states))}::text[])")
+        search.walk([], limit, bounded=bool(search.beside))
+        return
+    bounded = bool(search.beside)
+    # States are written out: only then does the planner know that a partial index holds all that is asked for.
+    if found_open := [f"'{state.value}'" for state in _OPEN if state in states]:
+        search.walk([f"r.state IN ({', '.join(found_open)})"], limit, bounded=bounded)
+    for state in _UNSUCCESSFUL:
+        if state in states:
+            search.walk([f"r.state = '{state.value}'"], limit, bounded=bounded)
+
+
+def _bound_ids(search: _Search, wanted: RequestFilter, cursor: str | None) -> None:
+    """Times and the beginning of an id are ranges of ids."""
+    if cursor is not None:
+        search.along.append(f"r.request_id < {search.bind(cursor)}")
+    if wanted.since is not None:
+        search.along.append(f"r.request_id >= {search.bind(_first_id(wanted.since))}")
+    if wanted.until is not None:
+        search.along.append(f"r.request_id < {search.bind(_first_id(wanted.until))}")
+    if wanted.id_prefix is not None:
+        last = (wanted.id_prefix + _HIGHEST)[: len(_HIGHEST)]
+        search.along.append(f"r.request_id >= {search.bind(wanted.id_prefix)}")
+        search.along.append(f"r.request_id <= {search.bind(last)}")
+
+
+def _first_id(moment: datetime) -> str:
+    aware = moment if moment.tzinfo is not None else moment.astimezone()
+    return id_at(int(aware.timestamp() * 1000))
+
+
+def _merged(rows: Sequence[asyncpg.Record], limit: int) -> Found:
+    """One order of several walks: as far as the walk that was stopped first."""
+    stopped = [row["reached"] for row in rows if row["looked_at"] >= row["most"]]
+    reached = max(stopped) if stopped else None
+    ids = sorted({one for row in rows for one in row["ids"] or ()}, reverse=True)
+    if reached is not None:
+        ids = [one for one in ids if one >= reached]
+    if len(ids) > limit:
+        return Found(ids[:limit], ids[limit - 1])
+    return Found(ids, reached)
