@@ -243,6 +243,7 @@ CALLS: dict[str, Make] = {
     "change_password": _change_password,
     "list_logins": _plain("GET", "/auth/sessions"),
     "end_login": _end_login,
+    "get_registration": _plain("GET", "/auth/registration"),
     "get_signing_keys": _plain("GET", "/.well-known/jwks.json"),
     "list_users": _plain("GET", "/api/users"),
     "update_user": _update_user,

@@ -15,6 +15,7 @@ from spaces_contracts.users import (
     DeleteInvite,
     EndLogin,
     GetLogin,
+    GetRegistration,
     Invite,
     InviteList,
     InviteReply,
@@ -28,6 +29,8 @@ from spaces_contracts.users import (
     LoginReply,
     RefreshLogin,
     RegisterUser,
+    Registration,
+    RegistrationReply,
     SigningKeys,
     UpdateUser,
     User,
@@ -51,6 +54,7 @@ class People:
     def __init__(self, backends: "Backends") -> None:
         self._backends = backends
         self.signer = Signer()
+        self.registration = Registration.INVITE
         self.users: dict[str, User] = {}
         self.passwords: dict[str, str] = {}  # email -> digest
         self.logins: dict[str, Principal] = {}
@@ -83,6 +87,7 @@ class People:
         """Answers everything about people."""
         for command_type, answer in (
             (RegisterUser, self._register),
+            (GetRegistration, lambda _: RegistrationReply(registration=self.registration)),
             (LogIn, self._log_in),
             (RefreshLogin, self._refresh),
             (GetLogin, self._get_login),

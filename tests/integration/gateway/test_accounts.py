@@ -61,6 +61,14 @@ async def test_somebody_registers_and_the_password_stays_here(running: Running) 
     assert refused(again) == (409, "email_taken")
 
 
+async def test_a_page_learns_who_may_register_and_what_a_caller_may(running: Running) -> None:
+    answer = await running.get("/auth/registration", headers={"authorization": ""})
+    assert answer.json()["registration"] == "invite"
+    me = (await running.get("/api/me")).json()
+    assert "requests:write" in me["permissions"]
+    assert "users:manage" not in me["permissions"]
+
+
 async def test_an_invitation_travels_as_its_hash(running: Running) -> None:
     made = await running.post("/api/invites", json={"role": "member"}, headers=await owner(running))
     secret = made.json()["secret"]

@@ -15,16 +15,18 @@ from spaces_contracts.spaces import CreateSpace, DeleteSpace
 from spaces_contracts.users import (
     CreateInvite,
     DeleteInvite,
+    GetRegistration,
     ListInvites,
     ListUsers,
     RegisterUser,
+    Registration,
     UpdateUser,
     User,
     password_digest,
 )
 from spaces_registry.admin_password import AdminPasswordError, read_or_make
 from spaces_registry.app import Registry
-from spaces_registry.settings import Registration, RegistrySettings
+from spaces_registry.settings import RegistrySettings
 from tests.integration.registry.conftest import World, running
 from tests.integration.registry.test_logins import DIGEST, login, person, sign_in
 
@@ -65,6 +67,14 @@ async def test_who_registers_owns_a_tenant_of_their_own(world: World) -> None:
         (registering("eve@example.org", username="bob@example.org"), Code.INVALID_REQUEST),
     ):
         assert (await world.refused_within(command, 30)).code is code
+
+
+@pytest.mark.parametrize("settings", list(Registration), indirect=True)
+async def test_whoever_asks_is_told_who_may_register(
+    world: World, settings: RegistrySettings
+) -> None:
+    reply = await world.bus.request(GetRegistration())
+    assert reply.registration is settings.registration
 
 
 async def test_a_refused_registration_leaves_no_tenant_behind(world: World) -> None:

@@ -78,6 +78,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(joins.RevokeJoinToken, "gateway", "registry"),
     Entry(joins.RedeemJoinToken, "gateway", "registry"),
     # people
+    Entry(users.GetRegistration, "gateway", "registry"),
     Entry(users.RegisterUser, "gateway", "registry"),
     Entry(users.LogIn, "gateway", "registry"),
     Entry(users.RefreshLogin, "gateway", "registry"),

@@ -93,8 +93,8 @@ RULES: tuple[Rule, ...] = (
         "get_signing_keys",
     ), commands=("ListSigningKeys",)),
     Rule("register, sign in, stay signed in", Whose.ANYBODY, http=(
-        "register_user", "log_in", "refresh_login", "log_in_with_form",
-    ), commands=("RegisterUser", "LogIn", "RefreshLogin")),
+        "get_registration", "register_user", "log_in", "refresh_login", "log_in_with_form",
+    ), commands=("GetRegistration", "RegisterUser", "LogIn", "RefreshLogin")),
     Rule("fetch or store one file by its link", Whose.LINK, http=(
         "download_signed_file", "upload_result_file", "put_result_file",
     )),

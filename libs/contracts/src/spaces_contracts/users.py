@@ -5,6 +5,7 @@ A password never crosses the bus: what travels is `password_digest` of it, and w
 
 import hashlib
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints
@@ -39,6 +40,14 @@ _CONTEXT = b"websocket-spaces password 1\0"
 def password_digest(password: str) -> str:
     """SHA-256 in hex, of the password behind words that no other system puts before one."""
     return hashlib.sha256(_CONTEXT + password.encode()).hexdigest()
+
+
+class Registration(StrEnum):
+    """Whether people may register by themselves."""
+
+    OPEN = "open"
+    INVITE = "invite"
+    CLOSED = "closed"
 
 
 class User(Contract):
@@ -125,6 +134,12 @@ class SigningKeys(Reply):
     keys: list[SigningKey] = []
 
 
+class RegistrationReply(Reply):
+    """Who may register."""
+
+    registration: Registration
+
+
 class LoginReply(Reply):
     """Somebody is signed in: the token is a signed JWT, for `expires_in_s`."""
 
@@ -148,6 +163,13 @@ class RegisterUser(Command[UserReply]):
     tenant_name: Name | None = None
     invite_sha256: str | None = None
     client_address: str = ""
+
+
+class GetRegistration(Command[RegistrationReply]):
+    """Who may register, so that a page offers no more."""
+
+    subject: ClassVar = Subject("rpc.reg.registration")
+    reply: ClassVar = RegistrationReply
 
 
 class LogIn(Command[LoginReply]):

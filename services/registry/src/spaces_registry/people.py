@@ -10,11 +10,14 @@ from spaces_contracts.users import (
     ChangePassword,
     CreateInvite,
     DeleteInvite,
+    GetRegistration,
     InviteList,
     InviteReply,
     ListInvites,
     ListUsers,
     RegisterUser,
+    Registration,
+    RegistrationReply,
     UpdateUser,
     User,
     UserList,
@@ -26,7 +29,6 @@ from spaces_registry.hints import Hints
 from spaces_registry.logins import Logins
 from spaces_registry.passwords import Passwords
 from spaces_registry.person_store import NewPerson
-from spaces_registry.settings import Registration
 from spaces_registry.stores import Stores
 
 
@@ -49,6 +51,10 @@ class People:
         self._passwords = passwords
         self._logins = logins
         self._registration = registration
+
+    async def registration(self, _command: GetRegistration) -> RegistrationReply:
+        """Who may register."""
+        return RegistrationReply(registration=self._registration)
 
     async def register(self, command: RegisterUser) -> UserReply:
         """An owner with a tenant of their own, or whom an invitation asks for."""

@@ -1,7 +1,6 @@
 """What the registry needs from its environment."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,14 +14,7 @@ from spaces_chassis.settings import (
     Settings,
 )
 from spaces_contracts.limits import Limits
-
-
-class Registration(StrEnum):
-    """Whether people may register by themselves."""
-
-    OPEN = "open"
-    INVITE = "invite"
-    CLOSED = "closed"
+from spaces_contracts.users import Registration
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,14 @@ from spaces_contracts.users import (
     ChangePassword,
     Email,
     EndLogin,
+    GetRegistration,
     ListLogins,
     LogIn,
     LoginList,
     LoginReply,
     RefreshLogin,
     RegisterUser,
+    RegistrationReply,
     SigningKey,
     User,
 )
@@ -108,6 +110,12 @@ class AccountsApi:
 
     def _add_signing_in(self, api: Operations) -> None:
         api.add(
+            "GET /auth/registration",
+            self.get_registration,
+            Code.UNAVAILABLE,
+            response_model=RegistrationReply,
+        )
+        api.add(
             "POST /auth/register",
             self.register_user,
             Code.REGISTRATION_CLOSED,
@@ -163,6 +171,10 @@ class AccountsApi:
             status=204,
             response_class=Response,
         )
+
+    async def get_registration(self) -> RegistrationReply:
+        """Who may register: whoever wants to, whoever is invited, or nobody."""
+        return await self._bus.request(GetRegistration())
 
     async def register_user(self, request: Request, body: Registration) -> User:
         """Make an account.

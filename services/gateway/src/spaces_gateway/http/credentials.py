@@ -26,6 +26,7 @@ from spaces_contracts.access import (
 from spaces_contracts.identifiers import Name, TenantId
 from spaces_contracts.keys import new_key, shown_prefix
 from spaces_contracts.limits import Bytes, Count, Limits
+from spaces_contracts.permissions import permissions_of
 from spaces_contracts.problems import Code
 from spaces_contracts.quotas import LimitName
 from spaces_gateway.access import sha256_hex
@@ -112,6 +113,12 @@ class Ticket(BaseModel):
     expires_in_s: Literal[30] = 30
 
 
+class Me(Principal):
+    """Who calls."""
+
+    permissions: list[Permission] = Field(description="On whatever objects are theirs.")
+
+
 class CredentialsApi:
     """Tenants and credentials over HTTP."""
 
@@ -153,9 +160,9 @@ class CredentialsApi:
         api.add("DELETE /api/worker-tokens/{key_id}", self.revoke_worker_token, Code.KEY_NOT_FOUND)
         return api
 
-    async def get_me(self, actor: Caller) -> Principal:
-        """Who this credential stands for."""
-        return actor
+    async def get_me(self, actor: Caller) -> Me:
+        """Who this credential stands for, and what it may do."""
+        return Me(**actor.model_dump(), permissions=sorted(permissions_of(actor)))
 
     async def create_ticket(self, actor: Caller) -> Ticket:
         """Make a ticket for the browser socket.

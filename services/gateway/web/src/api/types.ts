@@ -8,6 +8,7 @@ export type Credential = Schemas['Credential'];
 export type FileRef = Schemas['FileRef'];
 export type InputKind = Schemas['InputKind'];
 export type Login = Schemas['Login'];
+export type Me = Schemas['Me'];
 export type NewCredential = Schemas['NewCredential'];
 export type NewSpace = Schemas['NewSpace'];
 export type NewToken = Schemas['NewToken'];

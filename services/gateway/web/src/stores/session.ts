@@ -4,15 +4,14 @@ import { computed, ref } from 'vue';
 import type { AccessToken } from '@/api/access';
 import { api } from '@/api/client';
 import { problemOf } from '@/api/problem';
-import type { Permission, Principal } from '@/api/types';
+import type { Me, Permission } from '@/api/types';
 import { link } from '@/live/link';
-
-import { permissionsOf } from './permissions';
 
 /** Who is signed in in this tab. */
 export const useSession = defineStore('session', () => {
-  const principal = ref<Principal | null>(null);
-  const permissions = computed(() => permissionsOf(principal.value));
+  const principal = ref<Me | null>(null);
+  /** What pages offer; the gateway decides. */
+  const permissions = computed<ReadonlySet<Permission>>(() => new Set(principal.value?.permissions));
   /** Why the last session ended, when nobody asked for it. */
   const endedByItself = ref(false);
 

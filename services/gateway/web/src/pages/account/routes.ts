@@ -8,6 +8,18 @@ const routes: RouteRecordRaw[] = [
     component: () => import('./SignInPage.vue'),
     meta: { title: 'account.signIn', open: true },
   },
+  {
+    path: '/register',
+    name: 'register',
+    component: () => import('./RegisterPage.vue'),
+    meta: { title: 'account.register', open: true },
+  },
+  {
+    path: '/account',
+    name: 'account',
+    component: () => import('./AccountPage.vue'),
+    meta: { title: 'account.title', permissions: ['account'] },
+  },
 ];
 
 export default routes;
