@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,39 +22,50 @@ BYSTANDERS = 20
 PASSWORD = "nine sheep on a hill"
 
 _UPGRADE = (
-    "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Protocol: spaces.v1.json\r\n\r\n"
 )
-_READY = b'"ready"'
-_CLOSED = (4401).to_bytes(2, "big") + b"token_revoked"  # the end of a close frame
+_REVOKED = (4401).to_bytes(2, "big") + b"token_revoked"  # the end of a close frame
+_DISABLED = (4409).to_bytes(2, "big") + b"space_disabled"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a socket of one kind is opened, and what it hears."""
+
+    path: str
+    first_frame: Callable[[str], bytes]
+    ready: bytes
+    closed: bytes = _REVOKED
 
 
 class Socket(asyncio.Protocol):
-    """A client socket that only notes when it was opened and closed: a thousand of them must cost nothing."""
+    """A socket that only notes when it was opened and closed: a thousand of them must cost nothing."""
 
-    def __init__(self, host: str, auth: bytes) -> None:
+    def __init__(self, kind: Kind, host: str, token: str) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[float] = loop.create_future()
         self.transport: asyncio.Transport
+        self._kind = kind
         self._host = host
-        self._auth = auth
+        self._first_frame = kind.first_frame(token)
         self._seen = b""
         self._asked = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        transport.write(_UPGRADE.format(host=self._host).encode())
+        transport.write(_UPGRADE.format(path=self._kind.path, host=self._host).encode())
 
     def data_received(self, data: bytes) -> None:
         self._seen = self._seen[-4096:] + data
         if not self._asked and b"\r\n\r\n" in self._seen:
             self._asked = True
-            self.transport.write(self._auth)
-        if not self.opened.done() and _READY in self._seen:
+            self.transport.write(self._first_frame)
+        if not self.opened.done() and self._kind.ready in self._seen:
             self.opened.set_result(None)
-        if not self.closed.done() and _CLOSED in self._seen:
+        if not self.closed.done() and self._kind.closed in self._seen:
             self.closed.set_result(time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,6 +82,30 @@ def masked(frame: dict[str, Any]) -> bytes:
     return head + bytes(4) + payload
 
 
+def _auth(token: str) -> bytes:
+    return masked({"type": "auth", "token": token})
+
+
+def _register(token: str) -> bytes:
+    """Each is another agent, all of them in one space."""
+    agent = {"version": "test"}
+    return masked(
+        {
+            "type": "register",
+            "token": token,
+            "spaces": [CROWDED],
+            "instance_id": new_id(),
+            "agent": agent,
+            "resume": {"secret": new_id()},
+        }
+    )
+
+
+CROWDED = "crowded"
+CLIENT = Kind("/ws", _auth, b'"ready"')
+WORKER = Kind("/ws/worker", _register, b'"registered"')
+
+
 @dataclass
 class Way:
     """One way to be shut out: the credential of the sockets, and what ends it."""
@@ -78,6 +113,7 @@ class Way:
     name: str
     token: str
     end: Callable[[], Awaitable[httpx2.Response]]
+    kind: Kind = CLIENT
 
 
 async def run(platform: Platform, *, sockets: int = 1000) -> Campaign:
@@ -104,6 +140,14 @@ async def _ways(admin: httpx2.AsyncClient) -> AsyncIterator[Way]:
         else:
             path, change = f"/api/users/{user_id}", {"disabled": True}
             yield Way(name, token, partial(admin.patch, path, json=change))
+    await _made(admin, "/api/spaces", name=CROWDED, policy={"max_connections": 1000})
+    token = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
+    token_id = token["credential"]["principal"]["principal_id"]
+    end = partial(admin.delete, f"/api/worker-tokens/{token_id}")
+    yield Way("revoke the worker token", token["secret"], end, WORKER)
+    token = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
+    end = partial(admin.patch, f"/api/spaces/{CROWDED}", json={"enabled": False})
+    yield Way("disable the space", token["secret"], end, replace(WORKER, closed=_DISABLED))
 
 
 async def _person(admin: httpx2.AsyncClient) -> tuple[str, str]:
@@ -128,8 +172,8 @@ async def _try(
 ) -> None:
     other = (await _made(admin, "/api/keys", name="bystander"))["secret"]
     with ExitStack() as stack:
-        bystanders = await _open(platform, other, BYSTANDERS, stack)
-        mine = await _open(platform, way.token, count, stack)
+        bystanders = await _open(platform, CLIENT, other, BYSTANDERS, stack)
+        mine = await _open(platform, way.kind, way.token, count, stack)
         found.attempts += count + BYSTANDERS + 1
         started = time.monotonic()
         ended = asyncio.ensure_future(way.end())
@@ -142,7 +186,7 @@ async def _try(
         if lost:
             found.wrongly_refused.append(f"{way.name}: {lost} sockets of others were closed")
         try:
-            await _open(platform, way.token, 1, stack)
+            await _open(platform, way.kind, way.token, 1, stack)
             found.wrongly_allowed.append(f"{way.name}: a new socket opened afterwards")
         except ConnectionError:
             pass  # as it should be
@@ -164,19 +208,20 @@ def _seconds(socket: Socket, started: float) -> float | None:
     return closed.result() - started if closed.done() and not closed.cancelled() else None
 
 
-async def _open(platform: Platform, token: str, count: int, stack: ExitStack) -> list[Socket]:
+async def _open(
+    platform: Platform, kind: Kind, token: str, count: int, stack: ExitStack
+) -> list[Socket]:
     """So many sockets, fifty at a time; they are gone when the stack is."""
     address = urlsplit(platform.gateway_url)
     assert address.hostname is not None
     assert address.port is not None
-    auth = masked({"type": "auth", "token": token})
     loop = asyncio.get_running_loop()
     opened: list[Socket] = []
     for some in _portions(count, 50):
         made = await asyncio.gather(
             *(
                 loop.create_connection(
-                    partial(Socket, address.netloc, auth), address.hostname, address.port
+                    partial(Socket, kind, address.netloc, token), address.hostname, address.port
                 )
                 for _ in range(some)
             )
