@@ -141,13 +141,13 @@ async def _ways(admin: httpx2.AsyncClient) -> AsyncIterator[Way]:
             path, change = f"/api/users/{user_id}", {"disabled": True}
             yield Way(name, token, partial(admin.patch, path, json=change))
     await _made(admin, "/api/spaces", name=CROWDED, policy={"max_connections": 1000})
-    token = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
-    token_id = token["credential"]["principal"]["principal_id"]
+    made = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
+    token_id = made["credential"]["principal"]["principal_id"]
     end = partial(admin.delete, f"/api/worker-tokens/{token_id}")
-    yield Way("revoke the worker token", token["secret"], end, WORKER)
-    token = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
+    yield Way("revoke the worker token", made["secret"], end, WORKER)
+    made = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
     end = partial(admin.patch, f"/api/spaces/{CROWDED}", json={"enabled": False})
-    yield Way("disable the space", token["secret"], end, replace(WORKER, closed=_DISABLED))
+    yield Way("disable the space", made["secret"], end, replace(WORKER, closed=_DISABLED))
 
 
 async def _person(admin: httpx2.AsyncClient) -> tuple[str, str]:
