@@ -135,7 +135,7 @@ async def test_a_mass_cancel_ends_what_waits_asks_what_runs_and_counts_both(worl
     mine = [(await world.submit(space_id)).request_id for _ in range(4)]
     job = await worker.jobs.next()
     spared = (await world.submit(other)).request_id
-    theirs = (await world.submit(space_id, tenant_id=OTHER)).request_id
+    theirs = (await world.submit(other, tenant_id=OTHER)).request_id
 
     done = await world.bus.request(CancelRequests(tenant_id=TENANT, space_id=space_id))
     assert (done.matched, done.done, done.more) == (4, 4, False)

@@ -25,14 +25,16 @@ _HIGHEST = "z" * 32
 # The places of queued requests are counted once a space, not once a request: a queue may hold 100,000.
 _PAGE = f"""
     WITH wanted AS MATERIALIZED (
-        SELECT r.* FROM scheduler.request r WHERE r.request_id = ANY ($1)
+        SELECT r.* FROM scheduler.request r WHERE r.request_id = ANY ($1) AND ($2::text IS NULL OR r.tenant_id = $2)
     ), lanes AS MATERIALIZED (
         SELECT w.space_id, s.slots FROM (SELECT DISTINCT space_id FROM wanted WHERE state = 'queued') w
         CROSS JOIN LATERAL scheduler.lane_slots(w.space_id) s
     ), places AS MATERIALIZED (
-        SELECT q.request_id, row_number() OVER (
-            PARTITION BY q.space_id ORDER BY q.priority DESC, q.seq)::int AS position
-        FROM lanes JOIN scheduler.request q ON q.space_id = lanes.space_id AND q.state = 'queued'
+        SELECT q.request_id, q.position FROM (
+            SELECT o.request_id, row_number() OVER (
+                PARTITION BY o.space_id ORDER BY o.priority DESC, o.seq)::int AS position
+            FROM lanes JOIN scheduler.request o ON o.space_id = lanes.space_id AND o.state = 'queued'
+        ) q WHERE q.request_id = ANY ($1)
     )
     SELECT {SHORT_COLUMNS}, places.position, lanes.slots, NULL::bytea AS output, NULL::bytea AS payload
     FROM wanted r
@@ -73,9 +75,11 @@ class ListStore:
         rows = await self._database.fetch(search.sql, *search.arguments)
         return _merged(rows, limit)
 
-    async def views(self, request_ids: Sequence[str]) -> list[RequestView]:
-        """Without payloads and outputs, newest first."""
-        rows = await self._database.fetch(_PAGE, list(request_ids)) if request_ids else []
+    async def views(self, request_ids: Sequence[str], tenant_id: str | None) -> list[RequestView]:
+        """Without payloads and outputs, newest first; those of other tenants are left out."""
+        if not request_ids:
+            return []
+        rows = await self._database.fetch(_PAGE, list(request_ids), tenant_id)
         return [view_of(row) for row in rows]
 
     async def by_space(self, request_ids: Sequence[str]) -> list[list[str]]:
@@ -118,17 +122,30 @@ class _Search:
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
-    def walk(self, which: Sequence[str], limit: int, *, bounded: bool) -> None:
-        """Reads up to SCANNED rows when only some of them are wanted, else no more than are wanted."""
+    def walk(self, which: Sequence[str], limit: int, *, gathered: bool = False) -> None:
+        """Reads one more than is wanted; where only some rows are wanted, looks at SCANNED of them at most.
+
+        `gathered` are few by their state: collected first and put in order then, whatever the planner thinks.
+        """
         where = " AND ".join([*which, *self.along]) or "true"
-        wanted = " AND ".join(self.beside) or "true"
-        most = SCANNED if bounded else limit + 1
+        rows = f"scheduler.request r WHERE {where}"
+        if gathered:
+            rows = f"(SELECT r.request_id, r.principal_id FROM {rows} OFFSET 0) r"
+        along = f"FROM {rows} ORDER BY r.request_id DESC"
+        if not self.beside:
+            self.parts.append(
+                f"SELECT ARRAY(SELECT r.request_id {along} LIMIT {limit + 1}) AS ids, NULL::text AS reached"
+            )
+            return
+        wanted = " AND ".join(self.beside)
+        # Where it stopped is only asked for when too little was found, and the index alone knows.
         self.parts.append(
             f"""
-            SELECT array_agg(w.request_id ORDER BY w.request_id DESC) FILTER (WHERE w.wanted) AS ids,
-                   count(*) AS looked_at, {most} AS most, min(w.request_id) AS reached
-            FROM (SELECT r.request_id, {wanted} AS wanted FROM scheduler.request r
-                  WHERE {where} ORDER BY r.request_id DESC LIMIT {most}) w
+            SELECT f.ids, CASE WHEN cardinality(f.ids) <= {limit} THEN
+                       (SELECT r.request_id {along} OFFSET {SCANNED - 1} LIMIT 1) END AS reached
+            FROM (SELECT ARRAY(
+                SELECT w.request_id FROM (SELECT r.request_id, {wanted} AS wanted {along} LIMIT {SCANNED}) w
+                WHERE w.wanted LIMIT {limit + 1}) AS ids OFFSET 0) f
             """
         )
 
@@ -146,10 +163,14 @@ def _search(
     search = _Search()
     if wanted.space_id is not None:
         search.along.append(f"r.space_id = {search.bind(wanted.space_id)}")
-    if wanted.tenant_id is not None:
-        # A space's requests are all of one tenant. Written so, the planner does not walk along the tenant's instead.
-        column = "r.tenant_id" if wanted.space_id is None else "(r.tenant_id || '')"
-        search.along.append(f"{column} = {search.bind(wanted.tenant_id)}")
+    if wanted.tenant_id is not None and wanted.space_id is None:
+        search.along.append(f"r.tenant_id = {search.bind(wanted.tenant_id)}")
+    elif wanted.tenant_id is not None:
+        # A space's requests are all of its tenant. Asked once, not of each row: the planner walks along the space's.
+        search.along.append(
+            "EXISTS (SELECT FROM scheduler.lane l"
+            f" WHERE l.space_id = $1 AND l.tenant_id = {search.bind(wanted.tenant_id)})"
+        )
     _bound_ids(search, wanted, cursor)
     if wanted.principal_ids is not None:
         search.beside.append(f"r.principal_id = ANY ({search.bind(wanted.principal_ids)}::text[])")
@@ -166,15 +187,14 @@ def _walk_states(search: _Search, states: set[RequestState], limit: int) -> None
     if not states or RequestState.SUCCEEDED in states:
         if states:
             search.beside.append(f"r.state = ANY ({search.bind(sorted(states))}::text[])")
-        search.walk([], limit, bounded=bool(search.beside))
+        search.walk([], limit)
         return
-    bounded = bool(search.beside)
     # States are written out: only then does the planner know that a partial index holds all that is asked for.
     if found_open := [f"'{state.value}'" for state in _OPEN if state in states]:
-        search.walk([f"r.state IN ({', '.join(found_open)})"], limit, bounded=bounded)
+        search.walk([f"r.state IN ({', '.join(found_open)})"], limit, gathered=True)
     for state in _UNSUCCESSFUL:
         if state in states:
-            search.walk([f"r.state = '{state.value}'"], limit, bounded=bounded)
+            search.walk([f"r.state = '{state.value}'"], limit)
 
 
 def _bound_ids(search: _Search, wanted: RequestFilter, cursor: str | None) -> None:
@@ -198,9 +218,9 @@ def _first_id(moment: datetime) -> str:
 
 def _merged(rows: Sequence[asyncpg.Record], limit: int) -> Found:
     """One order of several walks: as far as the walk that was stopped first."""
-    stopped = [row["reached"] for row in rows if row["looked_at"] >= row["most"]]
-    reached = max(stopped) if stopped else None
-    ids = sorted({one for row in rows for one in row["ids"] or ()}, reverse=True)
+    stopped = [row["ids"][limit] if len(row["ids"]) > limit else row["reached"] for row in rows]
+    reached = max((one for one in stopped if one is not None), default=None)
+    ids = sorted({one for row in rows for one in row["ids"]}, reverse=True)
     if reached is not None:
         ids = [one for one in ids if one >= reached]
     if len(ids) > limit:

@@ -44,7 +44,7 @@ class Lists:
     async def page(self, command: ListRequests) -> RequestList:
         """A page without payloads and outputs."""
         found = await self._lists.find(command, command.limit, command.cursor)
-        views = await self._lists.views(found.request_ids)
+        views = await self._lists.views(found.request_ids, command.tenant_id)
         return RequestList(requests=views, next_cursor=found.cursor)
 
     async def find(self, command: FindRequests) -> RequestIds:
