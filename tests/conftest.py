@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import log_secrets
 from tests.support.platform import Platform, running_platform
 from tests.support.servers import RunningNats, RunningPostgres, running_nats, running_postgres
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Programs under test hear Ctrl-C even when the suite was started in the background, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whatever a test starts, no secret may stand in its log.
+    config.pluginmanager.register(log_secrets)
 
 
 @pytest.fixture(scope="session")

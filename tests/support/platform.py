@@ -18,6 +18,7 @@ from spaces_stack.platform import Platform as Processes
 from spaces_stack.secret_files import write_secret
 from spaces_stack.state_dir import StateDir
 from spaces_stack.workers import Worker
+from tests.support.log_secrets import require_no_secrets
 
 _LOG_LINES = 200
 
@@ -189,7 +190,15 @@ def running_platform(  # noqa: PLR0913 - the choices of one platform, all option
         platform = Platform(processes, folder)
         try:
             yield platform
-            _require_rights(StateDir(folder).logs)
+            state = StateDir(folder)
+            _require_rights(state.logs)
+            made = [
+                state.path / "secrets",
+                state.admin_key,
+                state.admin_password,
+                *folder.glob("token-*"),
+            ]
+            require_no_secrets(state.logs, *made)
         finally:
             platform.close()
     except StartError as error:

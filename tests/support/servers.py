@@ -24,6 +24,7 @@ from spaces_stack.ports import free_ports
 from spaces_stack.postgres_server import PostgresServer
 from spaces_stack.secret_files import SecretFiles
 from spaces_stack.supervisor import Supervisor
+from tests.support.log_secrets import require_no_secrets
 from tests.support.observed_nats import observed_nats
 
 TEMPLATE = "template_spaces"
@@ -41,6 +42,7 @@ def running_nats() -> Iterator["RunningNats"]:
         try:
             supervisor.start([server.program()])
             yield RunningNats(server, supervisor)
+            require_no_secrets(Path(folder), Path(folder) / "secrets")
         finally:
             supervisor.stop_all()
 
@@ -150,5 +152,6 @@ def running_cluster() -> Iterator[tuple[PostgresServer, Supervisor]]:
         try:
             supervisor.start([server.program()])
             yield server, supervisor
+            require_no_secrets(home, home / "secrets")
         finally:
             supervisor.stop_all()
