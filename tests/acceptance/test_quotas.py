@@ -16,6 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.platform import Platform, running_platform
 
 MINUTE_S = 60
+# A gateway asks again who a caller is after this.
+KNOWN_S = 4.5
 
 
 @pytest.fixture(scope="module")
@@ -188,14 +190,17 @@ async def test_a_member_cannot_change_limits_or_see_anothers(
 async def test_without_the_registry_a_known_caller_goes_on_with_what_was_leased(
     platform: Platform, admin: Api
 ) -> None:
-    async with tenant(platform, admin, "alone", requests_per_minute=1000) as one:
-        assert {answer.status_code for answer in await one.burst(2)} == {202}
-        await asyncio.to_thread(platform.kill, "registry")
-        try:
-            answers = await one.burst(20)
-        finally:
-            await asyncio.to_thread(platform.revive, "registry")
-        # A caller is known for five seconds; on a slow machine some came later than that.
-        assert 202 in {answer.status_code for answer in answers}
-        refused = [answer for answer in answers if answer.status_code != 202]
-        assert {refusal(answer)[:2] for answer in refused} <= {(503, "unavailable")}
+    for name in ("alone", "alone again", "alone once more"):
+        async with tenant(platform, admin, name, requests_per_minute=1000) as one:
+            began = time.monotonic()
+            assert {answer.status_code for answer in await one.burst(2)} == {202}
+            await asyncio.to_thread(platform.kill, "registry")
+            try:
+                answers = await one.burst(20)
+            finally:
+                known_s = time.monotonic() - began
+                await asyncio.to_thread(platform.revive, "registry")
+        if known_s < KNOWN_S:
+            assert {answer.status_code for answer in answers} == {202}
+            return
+    pytest.fail(f"the machine is too slow: {known_s:.1f} s for 22 submits and a kill")

@@ -208,3 +208,49 @@ def test_a_part_of_the_next_window_is_not_used_before_that_has_begun_for_sure() 
     assert gateway.lease.following.starts == pytest.approx(6060.5)
     assert not gateway.request(6060.4)
     assert gateway.request(6060.5)
+
+
+def leased(limit: int | None) -> tuple[Registry, Gateway]:
+    """A gateway that holds a lease."""
+    registry, gateway = Registry(limit), Gateway(0.0)
+    ask(registry, gateway, 0.0)
+    return registry, gateway
+
+
+def ask(registry: Registry, gateway: Gateway, now: float) -> None:
+    for wanted in gateway.lease.wanted(now, waiting=1):
+        given = registry.answer(wanted, now)
+        gateway.lease.answered(wanted, gateway.lease.generation, given, now, now)
+
+
+@pytest.mark.parametrize("limit", [100, None])
+def test_when_nobody_says_what_a_limit_was_changed_to_the_lease_holds(limit: int | None) -> None:
+    _, gateway = leased(limit)
+    gateway.lease.forget()
+    assert not gateway.lease.take(1.0), "first it is asked for"
+    (wanted,) = gateway.lease.wanted(1.0, waiting=1)
+    gateway.lease.unanswered(wanted, 1.0)
+    assert gateway.lease.holds(1.0)
+    assert gateway.lease.take(1.0)
+    assert not gateway.lease.take(WINDOW_S + BELIEVE_S), "and not for ever"
+
+
+def test_what_held_in_an_outage_ends_with_the_next_answer() -> None:
+    registry, gateway = leased(100)
+    gateway.lease.forget()
+    gateway.lease.unanswered(gateway.lease.wanted(1.0, waiting=1)[0], 1.0)
+    assert gateway.lease.take(1.0)
+    assert gateway.lease.wanted(1.0) == [], "not more often than after a pause"
+    registry.limit = 0
+    assert gateway.lease.wants_attention(1.0 + PAUSE_S)
+    ask(registry, gateway, 1.0 + PAUSE_S)
+    assert gateway.lease.limit == 0
+    assert not gateway.lease.take(1.0 + PAUSE_S)
+
+
+def test_a_changed_limit_counts_at_once_while_somebody_answers() -> None:
+    registry, gateway = leased(100)
+    gateway.lease.forget()
+    registry.limit = 0
+    ask(registry, gateway, 1.0)
+    assert not gateway.lease.take(1.0)

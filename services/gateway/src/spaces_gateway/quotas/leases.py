@@ -37,12 +37,28 @@ class _Window(NamedTuple):
     remaining: int
 
 
+class _Former(NamedTuple):
+    """What a lease was before its limit was changed."""
+
+    limit: int | None
+    concurrent: int | None
+    queued: int | None
+    left: int
+    part: int
+    remaining: int
+    low: int
+    ends: float
+    following: _Window | None
+    spent: bool
+
+
 class Lease:
     """What is known of one tenant's or key's limit. Times are this process's monotonic clock."""
 
     __slots__ = (
-        "asking", "asking_ahead", "attend_at", "concurrent", "ends", "following", "generation", "holder", "holder_id",
-        "known", "left", "limit", "low", "name", "part", "policy", "queued", "remaining", "retry_at", "spent",
+        "asking", "asking_ahead", "attend_at", "concurrent", "ends", "following", "former", "generation", "holder",
+        "holder_id", "known", "left", "limit", "low", "name", "part", "policy", "queued", "remaining", "retry_at",
+        "spent", "stale",
     )  # fmt: skip
 
     def __init__(self, holder: Holder, holder_id: str) -> None:
@@ -50,15 +66,22 @@ class Lease:
         self.holder_id = holder_id
         self.name = b'"%s"' % holder.value.encode()  # as headers say it
         self.policy = b""
-        self.generation = 0
+        self.generation = 1
         self.asking = self.asking_ahead = False
         self.retry_at = float("-inf")
-        self.forget()
+        self.former: _Former | None = None
+        self._clear()
 
     def forget(self) -> None:
-        """The limit was changed: nothing that was answered before counts."""
+        """The limit was changed: what was answered before counts only if nobody says what it is now."""
+        if self.known:
+            self.former = _Former(*(getattr(self, name) for name in _Former._fields))
         self.generation += 1
+        self._clear()
+
+    def _clear(self) -> None:
         self.known = False
+        self.stale = False  # what is known is from before a change
         self.limit: int | None = None
         self.concurrent: int | None = None
         self.queued: int | None = None
@@ -105,7 +128,7 @@ class Lease:
         return wanted
 
     def _lacks(self, now: float, waiting: int) -> bool:
-        if now >= self.ends:
+        if now >= self.ends or self.stale:
             return True
         if self.limit is None:
             return now >= self.attend_at
@@ -125,7 +148,11 @@ class Lease:
         """The registry's answer to a question that left at `asked_at`."""
         self._asked(wanted)
         if generation != self.generation:
-            return  # what was leased by the old limit is lost
+            self._keep(wanted, given, asked_at)
+            return
+        if self.stale:
+            self._clear()  # as above
+        self.former = None
         self.known = True
         self.concurrent, self.queued = given.concurrent, given.queued
         self.limit = given.limit
@@ -148,10 +175,28 @@ class Lease:
         else:
             self._now(window, short=given.granted < wanted.amount)
 
+    def _keep(self, wanted: Wanted, given: Allowance, asked_at: float) -> None:
+        """What was leased by the old limit is lost, unless nobody says what the new one is."""
+        former = self.former
+        if former is None or former.limit is None or wanted.ahead or given.limit is None:
+            return
+        if _same(_Window(0, asked_at + given.ends_in_s, 0, 0), _Window(0, former.ends, 0, 0)):
+            self.former = former._replace(left=former.left + given.granted)
+
     def unanswered(self, wanted: Wanted, now: float) -> None:
-        """Nobody answered."""
+        """Nobody answered: what was known before a change holds until somebody does, or until its own end."""
         self._asked(wanted)
         self.retry_at = now + PAUSE_S
+        if self.former is not None and not self.known:
+            for name, value in self.former._asdict().items():
+                setattr(self, name, value)
+            self.former = None
+            self.known = self.stale = True
+            self.attend_at = self.retry_at
+
+    def holds(self, now: float) -> bool:
+        """Whether a request could be let in."""
+        return now < self.ends and (self.limit is None or self.left > 0)
 
     def spent_until(self, now: float) -> float | None:
         """Until when nothing more is let in; None when there may be something."""

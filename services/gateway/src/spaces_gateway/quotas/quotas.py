@@ -204,8 +204,7 @@ class Quotas:
         except Exception as error:  # whatever it is, who waits is told, and it is asked again
             log.warning("allowance_not_read", error=repr(error))
             for one in questions:
-                one.side.lease.unanswered(one.wanted, monotonic())
-                one.side.tell(_told(error))
+                self._unanswered(one, _told(error))
             return [None] * len(questions)
         now = monotonic()
         for one in questions:
@@ -213,12 +212,18 @@ class Quotas:
             self._answered(one, allowance, asked_at, now)
         return [None] * len(questions)
 
+    @staticmethod
+    def _unanswered(one: _Question, error: UnavailableError) -> None:
+        now = monotonic()
+        one.side.lease.unanswered(one.wanted, now)
+        # Who is known goes on with what was leased before; who has nothing is told.
+        one.side.tell(None if one.side.lease.holds(now) else error)
+
     def _answered(
         self, one: _Question, given: Allowance | None, asked_at: float, now: float
     ) -> None:
         if given is None:
-            one.side.lease.unanswered(one.wanted, now)
-            one.side.tell(UnavailableError(_UNREAD))
+            self._unanswered(one, UnavailableError(_UNREAD))
             return
         one.side.lease.answered(one.wanted, one.generation, given, asked_at, now)
         one.side.count.limits(one.side.lease.concurrent, one.side.lease.queued)
