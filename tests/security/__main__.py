@@ -87,7 +87,7 @@ CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
 
 
 def main() -> int:
-    """All campaigns, or those that are named."""
+    """All campaigns, or those that are named; each is kept as soon as it is over."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", choices=[*CAMPAIGNS, []], default=[])
     names = parser.parse_args().campaigns or list(CAMPAIGNS)
@@ -96,11 +96,18 @@ def main() -> int:
         began = time.monotonic()
         found.append(CAMPAIGNS[name]())
         _show(found[-1], time.monotonic() - began)
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps([asdict(one) for one in found], indent=1), encoding="utf-8")
+        _keep(found[-1])
     return (
         1 if any(one.wrongly_allowed or one.wrongly_refused or one.errors for one in found) else 0
     )
+
+
+def _keep(found: Campaign) -> None:
+    """The report keeps what other campaigns found before."""
+    before = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else []
+    kept = {one["campaign"]: one for one in before} | {found.campaign: asdict(found)}
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps([kept[name] for name in sorted(kept)], indent=1), encoding="utf-8")
 
 
 def _show(found: Campaign, seconds: float) -> None:
