@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 ADMIN = "admin@spaces.internal"
-WAIT_MS = 5_000
+WAIT_MS = 10_000
+# How soon a page shows that a worker came or went.
+SPACE_CHANGES_MS = 3_000
 
 
 @dataclass
@@ -46,6 +48,10 @@ class Visitor:
         await self.page.get_by_label("Password", exact=True).fill(password)
         await self.page.get_by_role("button", name="Sign in").click()
         await expect(self.page.get_by_role("navigation", name="Main navigation")).to_be_visible()
+
+    async def cut_off(self, cut: bool) -> None:
+        """Takes the network away, or gives it back. Open sockets are cut by what the browser notices itself."""
+        await self.context.set_offline(cut)
 
     async def leave(self) -> None:
         """Closes the window. AssertionError when a page broke a promise."""
