@@ -132,6 +132,24 @@ class Authenticate(Command[PrincipalReply]):
     secret_sha256: str
 
 
+# As many as fit in one message.
+MAX_CHECKED = 500
+
+
+class PrincipalList(Reply):
+    """Principals as they are now."""
+
+    principals: list[Principal] = []
+
+
+class CheckPrincipals(Command[PrincipalList]):
+    """Which of these, at most MAX_CHECKED, are still good? Those that are not are missing from the answer."""
+
+    subject: ClassVar = Subject("rpc.reg.principal_check")
+    reply: ClassVar = PrincipalList
+    principal_ids: list[PrincipalId]
+
+
 class CreateTenant(Act[TenantReply]):
     """Makes a tenant; admins only."""
 

@@ -65,6 +65,7 @@ def _parties(words: str) -> frozenset[Party]:
 CATALOG: tuple[Entry, ...] = (
     # access
     Entry(access.Authenticate, "gateway", "registry"),
+    Entry(access.CheckPrincipals, "gateway", "registry"),
     Entry(access.CreateTenant, "gateway", "registry"),
     Entry(access.ListTenants, "gateway", "registry"),
     Entry(access.CreateCredential, "gateway", "registry"),

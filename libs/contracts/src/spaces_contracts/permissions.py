@@ -164,7 +164,9 @@ RULES: tuple[Rule, ...] = (
         "register", "accepted", "refused", "inference_progress", "inference_chunk", "inference_result", "bye",
         "draining", "ping", "pong",
     ), commands=("Attach", "EdgeAttach")),
-    Rule("ask who somebody is", Whose.SERVICE, commands=("Authenticate", "RedeemTicket", "GetLogin")),
+    Rule("ask who somebody is", Whose.SERVICE, commands=(
+        "Authenticate", "RedeemTicket", "GetLogin", "CheckPrincipals",
+    )),
     Rule("count what is used of limits", Whose.SERVICE, commands=(
         "TakeAllowance", "CountOpenRequests", "TakeStorage", "ForgetStorage",
     )),

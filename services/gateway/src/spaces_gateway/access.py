@@ -87,6 +87,11 @@ class Access:
         else:
             self._spaces.forget(lambda known: known.space_id == changed.changed_id)
 
+    def forget_all(self) -> None:
+        """A change may have been missed."""
+        for memory in (self._principals, self._sessions, self._spaces):
+            memory.forget(lambda _: True)
+
     def _question(self, secret: str, digest: str) -> Callable[[], Awaitable[Principal]]:
         """How to find out whose it is. What can be nobody's is refused without asking."""
         kind = kind_of(secret)

@@ -5,7 +5,9 @@ from typing import get_args
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import (
+    MAX_CHECKED,
     Authenticate,
+    CheckPrincipals,
     CreateCredential,
     CreateTenant,
     CreateTicket,
@@ -16,6 +18,7 @@ from spaces_contracts.access import (
     ListTenants,
     Principal,
     PrincipalKind,
+    PrincipalList,
     PrincipalReply,
     RedeemTicket,
     RevokeCredential,
@@ -62,6 +65,11 @@ class Access:
         if known is None:
             raise ProblemError.of(Code.UNAUTHENTICATED, "The key is not known")
         return PrincipalReply(principal=good(known))
+
+    async def check_principals(self, command: CheckPrincipals) -> PrincipalList:
+        """For a gateway that may have missed a change."""
+        asked = command.principal_ids[:MAX_CHECKED]
+        return PrincipalList(principals=await self._access.good(asked))
 
     async def create_tenant(self, command: CreateTenant) -> TenantReply:
         """Tenants' names are unique."""

@@ -1,6 +1,6 @@
 """All SQL on tenants, principals and tickets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -81,6 +81,15 @@ class AccessStore:
             login_id,
         )
         return None if row is None else _known(row)
+
+    async def good(self, principal_ids: Sequence[str]) -> list[Principal]:
+        """Those of these that are neither revoked nor expired nor somebody's who is disabled."""
+        rows = await self._database.fetch(
+            f"SELECT {_PRINCIPAL} FROM {_FROM} WHERE p.principal_id = ANY ($1)",
+            list(principal_ids),
+        )
+        known = [_known(row) for row in rows]
+        return [one.credential.principal for one in known if one.obstacle is None]
 
     async def add_first_admin(self, make: Callable[[frozenset[str]], NewAdmin]) -> bool:
         """Calls `make(hashes of revoked admins)` and stores what it gives; false when an admin exists."""

@@ -6,6 +6,7 @@ from functools import partial
 from spaces_chassis.bus import Route, on, serve
 from spaces_contracts.access import (
     Authenticate,
+    CheckPrincipals,
     CreateCredential,
     CreateTenant,
     CreateTicket,
@@ -121,6 +122,7 @@ def _who(handlers: Handlers) -> list[Route]:
     anybody = partial(open_to_all, handlers.audit, queue=QUEUE)
     return [
         serve(Authenticate, access.authenticate, queue=QUEUE),
+        serve(CheckPrincipals, access.check_principals, queue=QUEUE),
         serve(RedeemTicket, access.redeem_ticket, queue=QUEUE),
         serve(GetLogin, logins.get, queue=QUEUE),
         serve(ListSigningKeys, logins.signing_keys, queue=QUEUE),

@@ -22,6 +22,7 @@ from spaces_gateway.sockets.fanout import Fanout
 from spaces_gateway.sockets.limits import SocketLimits
 from spaces_gateway.sockets.list_watch import ListWatches
 from spaces_gateway.sockets.queue_hints import QueueHints
+from spaces_gateway.sockets.recheck import Recheck
 from spaces_gateway.sockets.request_stream import Sources
 from spaces_gateway.sockets.sse import stream_request_events
 from spaces_gateway.sockets.worker_hub import Identity, WorkerHub
@@ -63,6 +64,10 @@ class GatewaySockets:
         heartbeats = Loop(
             "worker_heartbeats", workers.tick, HEARTBEAT_CHECK_S, s.clock, s.loop_metrics
         )
+        self.recheck = Recheck(s.bus, s.clock, s.access, self.clients)
+        recheck = Loop(
+            "credential_recheck", self.recheck.step, Recheck.every_s, s.clock, s.loop_metrics
+        )
         self._parts: list[Part] = [
             endings,
             events,
@@ -71,6 +76,7 @@ class GatewaySockets:
             beats,
             heartbeats,
             Loop("list_watches", lists.step, list_watch.EVERY_S, s.clock, s.loop_metrics),
+            recheck,
             workers,
             self.clients,
         ]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Guest(Protocol):
     """Something that ends when the process stops, or when its credential does."""
 
+    @property
+    def principal(self) -> Principal | None: ...
+
     def go_away(self, reconnect_after_s: float) -> None: ...
 
     def access_changed(self, principal_id: str) -> None: ...

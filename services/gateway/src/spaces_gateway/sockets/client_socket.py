@@ -8,6 +8,7 @@ import structlog
 from pydantic import ValidationError
 
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After, SubmitFrame
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code, Problem
@@ -113,6 +114,11 @@ class ClientSocket:
         await self._outbox.room()
 
     # From the hub
+
+    @property
+    def principal(self) -> Principal | None:
+        """Whose it is; None before that is known."""
+        return self.session.principal
 
     def go_away(self, reconnect_after_s: float) -> None:
         """The process stops."""

@@ -17,9 +17,9 @@ from spaces_gateway.sockets.request_stream import RequestStream
 class EventBuffer:
     """What waits to be sent in one response. A reader that is too slow loses the response, and resumes."""
 
-    def __init__(self, limits: OutboxLimits, principal_id: str) -> None:
+    def __init__(self, limits: OutboxLimits, principal: Principal) -> None:
         self._limits = limits
-        self._principal_id = principal_id
+        self.principal: Principal | None = principal
         self._waiting: deque[Told] = deque()
         self._bytes = 0
         self._closed = False
@@ -57,7 +57,7 @@ class EventBuffer:
 
     def access_changed(self, principal_id: str) -> None:
         """A credential is good no more: a response that it asked for ends."""
-        if principal_id == self._principal_id:
+        if self.principal is not None and principal_id == self.principal.principal_id:
             self.close()
 
     async def next(self) -> Told | None:
@@ -77,7 +77,7 @@ async def stream_request_events(
     hub: ClientHub, request: RequestView, after: After, actor: Principal
 ) -> AsyncIterator[ServerSentEvent]:
     """(type, "attempt:n" or "", frame) until the end. The caller has checked who may read the request."""
-    buffer = EventBuffer(hub.door.limits.client_outbox, actor.principal_id)
+    buffer = EventBuffer(hub.door.limits.client_outbox, actor)
     stream = RequestStream(hub.sources, request.request_id, buffer, lambda _: buffer.close(), after)
     hub.guests.add(buffer)
     try:
