@@ -71,6 +71,26 @@ export interface SpaceFrame {
   running?: number;
 }
 
+/** A request in a list that somebody looks at, as it is now. */
+export interface ListedChange {
+  request_id: string;
+  space_id: string;
+  state: RequestState;
+  attempt?: number;
+  at: string;
+  principal_id?: string;
+  code?: string;
+}
+
+/** At most four a second. The first one has no changes: from there on they come. */
+export interface ChangesFrame {
+  type: 'changes';
+  ref?: string;
+  changes?: ListedChange[];
+  /** Changes that did not fit, or may have gone by unheard: the list is to be read again. */
+  missed?: number;
+}
+
 export interface ErrorFrame {
   type: 'error';
   code: string;

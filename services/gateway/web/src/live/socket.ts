@@ -180,6 +180,7 @@ export class LiveSocket {
 
 /** Whose business a frame is. */
 export function keyOf(frame: Frame): string | null {
+  if (frame.type === 'changes') return 'changes';
   if (frame.type === 'space' && frame.space_id !== undefined) return `space:${frame.space_id}`;
   if (frame.request_id !== undefined) return `request:${frame.request_id}`;
   // Refused subscriptions and the like name what they answer; a topic may use its key as `ref`.
