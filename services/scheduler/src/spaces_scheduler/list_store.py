@@ -22,12 +22,16 @@ _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 _UNSUCCESSFUL = (RequestState.FAILED, RequestState.CANCELLED, RequestState.EXPIRED)
 _HIGHEST = "z" * 32
 
-# The places of queued requests are counted once a space, not once a request: a queue may hold 100,000.
+# Longer queues are not counted through for a list: each of their requests tells its place by itself.
+PLACED = 2_000
+
+# The places of queued requests are counted once a space, not once a request.
 _PAGE = f"""
     WITH wanted AS MATERIALIZED (
         SELECT r.* FROM scheduler.request r WHERE r.request_id = ANY ($1) AND ($2::text IS NULL OR r.tenant_id = $2)
     ), lanes AS MATERIALIZED (
         SELECT w.space_id, s.slots FROM (SELECT DISTINCT space_id FROM wanted WHERE state = 'queued') w
+        JOIN scheduler.lane n ON n.space_id = w.space_id AND n.queued <= {PLACED}
         CROSS JOIN LATERAL scheduler.lane_slots(w.space_id) s
     ), places AS MATERIALIZED (
         SELECT q.request_id, q.position FROM (

@@ -122,7 +122,8 @@ class RequestListsApi:
         """List requests, newest first.
 
         Requests that need looking for are looked for among some thousands at a time: a page may be short, and even
-        empty, and still have a cursor. Go on with it until there is none.
+        empty, and still have a cursor. Go on with it until there is none. Of queues with more than 2,000 requests only
+        the request by itself tells its position.
         """
         wanted = await self._wanted(actor, space, state or [], user, since, until, id)
         page = await self._bus.request(
