@@ -118,7 +118,7 @@ shapes: $(STAMP) ## whether 100,000 idle spaces, 10,000 idle sockets or 1,000,00
 soak: $(STAMP) ## steady load and the memory of every process: MINUTES=60 after a warm-up
 	$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),60)
 
-security: $(STAMP) ## every operation with every credential, attacks, hostile subjects and files, revocations, generated calls
+security: $(STAMP) ## every operation and command with every credential, attacks, hostile files, revocations, generated calls
 	$(BIN)/python -m tests.security $(CAMPAIGNS)
 
 profile: $(STAMP) ## flame graphs of gateway, scheduler and agent under load, in build/reports

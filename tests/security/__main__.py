@@ -18,6 +18,7 @@ from tests.security import (
     flood,
     frames,
     matrix,
+    matrix_commands,
     nats_subjects,
     origins,
     revocation,
@@ -42,6 +43,11 @@ def _attacks() -> Campaign:
 def _matrix() -> Campaign:
     with running_platform() as platform:
         return asyncio.run(matrix.run(platform.gateway_url, platform.admin_key))
+
+
+def _matrix_commands() -> Campaign:
+    with running_platform() as platform:
+        return asyncio.run(matrix_commands.run(platform))
 
 
 def _flood() -> Campaign:
@@ -77,6 +83,7 @@ CAMPAIGNS: dict[str, Callable[[], Campaign]] = {
     "flood": _flood,
     "frames": frames.run,
     "matrix": _matrix,
+    "matrix_commands": _matrix_commands,
     "nats_subjects": nats_subjects.run,
     "origins": _origins,
     "revocation": _revocation,
