@@ -105,6 +105,7 @@ class WorkersApi:
         api.add(
             "GET /api/worker/check",
             self.check_worker,
+            Code.HEADERS_TOO_LARGE,  # many long names make a long address
             guard=None,  # what is wrong with a token is part of its answer
             extra={"security": [{"key": []}]},
         )
