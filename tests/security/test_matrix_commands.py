@@ -12,9 +12,9 @@ def test_every_command_that_says_who_acts_is_tried() -> None:
 
 @pytest.mark.timeout(600)
 async def test_the_registry_holds_each_actor_to_the_table(platform: Platform) -> None:
-    # A fifth of all pairs, in turn: every command and every actor is in it.
-    found = await matrix_commands.run(platform, every=5)
+    # A seventh of all pairs, in turn: every command and every actor is in it.
+    found = await matrix_commands.run(platform, every=7)
     assert found.wrongly_allowed == []
     assert found.wrongly_refused == []
     assert found.errors == []
-    assert found.attempts >= 150
+    assert found.attempts >= 120
