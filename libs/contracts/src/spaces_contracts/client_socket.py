@@ -21,7 +21,7 @@ class Auth(Frame):
 
     type: Literal["auth"] = "auth"
     ticket: str | None = Field(default=None, max_length=512)
-    token: str | None = Field(default=None, max_length=512)
+    token: str | None = Field(default=None, max_length=1024)
 
 
 class SubmitFrame(Frame):
