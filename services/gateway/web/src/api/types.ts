@@ -16,6 +16,7 @@ export type Permission = Schemas['Permission'];
 export type Principal = Schemas['Principal'];
 export type ProblemDocument = Schemas['ProblemDocument'];
 export type Queue = Schemas['Queue'];
+export type RequestDetails = Schemas['DetailsDocument'];
 export type RequestDocument = Schemas['RequestDocument'];
 export type RequestState = Schemas['RequestState'];
 export type Space = Schemas['Space'];

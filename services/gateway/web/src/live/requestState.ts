@@ -136,3 +136,9 @@ export function restOf(output: unknown): unknown {
   const rest = Object.entries(output).filter(([name]) => !(name === 'text' && textOf(output) !== null) && name !== 'files');
   return rest.length ? Object.fromEntries(rest) : undefined;
 }
+
+/** The prompt of an input as it was sent. */
+export function promptOf(input: unknown): string {
+  if (typeof input !== 'object' || input === null || !('prompt' in input)) return '';
+  return typeof input.prompt === 'string' ? input.prompt : '';
+}
