@@ -1,5 +1,6 @@
 """Somebody with a browser: what every scenario does, and what no page may do."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
@@ -48,6 +49,7 @@ class Visitor:
         await self.page.get_by_label("Password", exact=True).fill(password)
         await self.page.get_by_role("button", name="Sign in").click()
         await expect(self.page.get_by_role("navigation", name="Main navigation")).to_be_visible()
+        await expect(self.page).not_to_have_url(re.compile("/sign-in"))
 
     async def cut_off(self, cut: bool) -> None:
         """Takes the network away, or gives it back. Open sockets are cut by what the browser notices itself."""

@@ -28,7 +28,9 @@ function gateway(...answers: (Response | Error)[]) {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  const access = new Access(fetch, null, () => 0);
+  let signedIn = false;
+  const hint = { get: () => signedIn, set: (now: boolean) => void (signedIn = now) };
+  const access = new Access(fetch, null, () => 0, hint);
   return { calls, api: new Api(fetch, access), access };
 }
 
@@ -85,9 +87,25 @@ describe('a call', () => {
 });
 
 describe('the login', () => {
-  it('goes on with the cookie of the tab that came first', async () => {
-    const { access } = gateway(refused('unauthenticated'), token('second'));
+  it('goes on with the cookie that another page was just given', async () => {
+    const { access, calls } = gateway(token('first'), refused('unauthenticated'), token('second'));
+    await access.renew();
     expect(await access.renew()).toBe(true);
+    expect(calls).toHaveLength(3);
+  });
+
+  it('is asked for once by who was never here', async () => {
+    const { access, calls } = gateway(refused('unauthenticated'));
+    expect(await access.renew()).toBe(false);
+    expect(calls).toHaveLength(1);
+  });
+
+  it('is not asked for again once it was ended', async () => {
+    const { access, calls } = gateway(token('first'), refused('token_revoked'), refused('unauthenticated'));
+    await access.renew();
+    expect(await access.renew()).toBe(false);
+    expect(await access.renew()).toBe(false);
+    expect(calls).toHaveLength(3);
   });
 
   it('is not lost because a gateway is down', async () => {

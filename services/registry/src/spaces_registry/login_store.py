@@ -88,12 +88,53 @@ class LoginStore:
             lifetime_s,
         )
         if login_id is not None:
-            await tx.execute(
-                "INSERT INTO registry.spent_secret (secret_sha256, principal_id) VALUES ($1, $2)",
-                secret_sha256,
-                login_id,
-            )
+            await self._spend(tx, secret_sha256, login_id)
         return login_id
+
+    async def exchange_again(
+        self,
+        tx: Transaction,
+        secret_sha256: str,
+        next_sha256: str,
+        lifetime_s: float,
+        within_s: float,
+    ) -> str | None:
+        """The same with a secret that was exchanged at most so long ago; the one it was exchanged for is spent too."""
+        row = await tx.fetchrow(
+            """
+            SELECT p.principal_id, p.secret_sha256
+              FROM registry.spent_secret s JOIN registry.principal p USING (principal_id)
+                   JOIN registry.login l USING (principal_id)
+             WHERE s.secret_sha256 = $1 AND s.spent_at > clock_timestamp() - make_interval(secs => $2)
+               AND NOT l.is_session AND p.revoked_at IS NULL AND p.expires_at > clock_timestamp()
+               FOR UPDATE OF p
+            """,
+            secret_sha256,
+            within_s,
+        )
+        if row is None:
+            return None
+        await tx.execute(
+            """
+            UPDATE registry.principal
+               SET secret_sha256 = $2, last_used_at = clock_timestamp(),
+                   expires_at = clock_timestamp() + make_interval(secs => $3)
+             WHERE principal_id = $1
+            """,
+            row["principal_id"],
+            next_sha256,
+            lifetime_s,
+        )
+        await self._spend(tx, row["secret_sha256"], row["principal_id"])
+        login_id: str = row["principal_id"]
+        return login_id
+
+    async def _spend(self, tx: Transaction, secret_sha256: str, login_id: str) -> None:
+        await tx.execute(
+            "INSERT INTO registry.spent_secret (secret_sha256, principal_id) VALUES ($1, $2)",
+            secret_sha256,
+            login_id,
+        )
 
     async def spent_by(self, secret_sha256: str) -> tuple[str, float] | None:
         """Which login exchanged this refresh secret before, and how many seconds ago."""

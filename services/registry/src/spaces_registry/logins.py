@@ -28,7 +28,8 @@ from spaces_registry.stores import Stores
 # Wrong passwords within the window: for one name from one place, one name from anywhere, one place for any name.
 WINDOW_S = 900.0
 TRIES = {"name-place": 10, "name": 100, "place": 300}
-# Two tabs of a browser may exchange the same secret at once; the second is told to look again.
+# Two tabs of a browser may exchange the same secret at once, and the answer to a page that is reloaded or cut off
+# reaches nobody: so long after it was exchanged, a secret may be exchanged once more.
 SAME_MOMENT_S = 10.0
 
 
@@ -78,6 +79,14 @@ class Logins:
             login_id = await self._logins.exchange(
                 tx, command.secret_sha256, command.next_sha256, self._lifetimes.login_s
             )
+            if login_id is None:
+                login_id = await self._logins.exchange_again(
+                    tx,
+                    command.secret_sha256,
+                    command.next_sha256,
+                    self._lifetimes.login_s,
+                    SAME_MOMENT_S,
+                )
         if login_id is None:
             raise await self._not_exchanged(command.secret_sha256)
         return await self._reply(login_id, self._lifetimes.login_s)

@@ -209,7 +209,8 @@ class AccountsApi:
     async def refresh_login(self, request: Request) -> Response:
         """Exchange the refresh cookie for an access token and the next cookie.
 
-        A cookie that was exchanged before ends the login: somebody copied it.
+        A cookie that was exchanged before ends the login: somebody copied it. Only within ten seconds it is
+        exchanged once more, for a page that was left before it had its answer.
         """
         reply, secret = await self._refresh(request)
         return self._signed_in(request, reply, secret)

@@ -1,8 +1,11 @@
 /**
  * The access token: in memory only. It is renewed with a cookie that no script can read.
  *
- * A cookie is good for one exchange, so tabs take turns and a tab that lost the race uses the next cookie.
+ * A cookie is good for one exchange, so tabs take turns, and an exchange is finished even when its page is left or
+ * reloaded in the middle. Whoever comes while another's is still on its way asks again with the cookie that follows.
  */
+import { readPreference, keepPreference } from '@/stores/storage';
+
 import { problemOf, unreachable } from './problem';
 
 export interface AccessToken {
@@ -16,9 +19,15 @@ type Exclusively = <T>(work: () => Promise<T>) => Promise<T>;
 const LOCK = 'spaces.refresh';
 /** Renewed this long before its end, so that no call meets an expired one. */
 const EARLY_S = 30;
-/** How often an exchange is tried again when another tab came first, and after how long. */
-const TURNS = 2;
-const TURN_MS = 150;
+/** How often an exchange is tried again when another one came first, and after how long. */
+const TURNS = 4;
+const TURN_MS = 100;
+
+/** Whether this browser was signed in when it was here last. Nothing but a hint: it says who is worth a second try. */
+export interface LoginHint {
+  get: () => boolean;
+  set: (signedIn: boolean) => void;
+}
 
 export class Access {
   private token: string | null = null;
@@ -30,20 +39,28 @@ export class Access {
     /** Null where browsers have no locks: on plain http from another machine. */
     private readonly exclusively: Exclusively | null = oneTabAtATime(),
     private readonly now: () => number = () => performance.now(),
+    private readonly hint: LoginHint = loginHint,
   ) {}
 
   get signedIn(): boolean {
     return this.token !== null;
   }
 
+  /** Whether this browser was signed in when it was here last, so that asking is worth it. */
+  get mayGoOn(): boolean {
+    return this.hint.get();
+  }
+
   take(given: AccessToken): void {
     this.token = given.access_token;
+    this.hint.set(true);
     this.goodUntil = this.now() + (given.expires_in - EARLY_S) * 1000;
   }
 
   forget(): void {
     this.token = null;
     this.goodUntil = 0;
+    this.hint.set(false);
   }
 
   /** A token to call with; null when nobody is signed in. */
@@ -64,7 +81,7 @@ export class Access {
     for (let turn = 1; ; turn++) {
       let answer: Response;
       try {
-        answer = await this.fetch('/auth/jwt/refresh', { method: 'POST' });
+        answer = await this.fetch('/auth/jwt/refresh', { method: 'POST', keepalive: true });
       } catch (error) {
         throw unreachable(error);
       }
@@ -74,8 +91,8 @@ export class Access {
       }
       const problem = await problemOf(answer);
       if (problem.status >= 500 || problem.status === 429) throw problem;
-      // Without the lock another tab may just have used this cookie: its successor is in the jar by now.
-      if (this.exclusively !== null || turn >= TURNS || problem.code !== 'unauthenticated') {
+      // A page that was left, or another tab, may just have used this cookie: its successor is on its way.
+      if (!this.hint.get() || turn >= TURNS || problem.code !== 'unauthenticated') {
         this.forget();
         return false;
       }
@@ -88,5 +105,10 @@ function oneTabAtATime(): Exclusively | null {
   if (typeof navigator === 'undefined' || !('locks' in navigator)) return null;
   return <T>(work: () => Promise<T>) => navigator.locks.request(LOCK, work) as Promise<T>;
 }
+
+const loginHint: LoginHint = {
+  get: () => readPreference('signedIn') !== null,
+  set: (signedIn) => keepPreference('signedIn', signedIn ? '1' : null),
+};
 
 const alone: Exclusively = (work) => work();

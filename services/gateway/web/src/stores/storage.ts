@@ -1,5 +1,5 @@
 /** What this browser remembers for a person. Storage may be off: then nothing is remembered. */
-type Preference = 'theme' | 'language';
+type Preference = 'theme' | 'language' | 'signedIn';
 
 export function readPreference(name: Preference): string | null {
   try {
