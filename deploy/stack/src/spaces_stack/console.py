@@ -38,4 +38,5 @@ class Console:
     def ready(self, gateway_urls: Sequence[str]) -> None:
         """Where to go now."""
         self.say(f"ready: {', '.join(gateway_urls)}   API: {gateway_urls[0]}/docs")
+        self.say("sign in as admin@spaces.internal, password: spaces-stack admin-password")
         self.say("admin key: spaces-stack admin-key   stop: Ctrl-C")
