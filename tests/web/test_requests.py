@@ -68,7 +68,7 @@ async def test_requests_are_found_by_state_and_space_and_the_address_keeps_the_f
         await expect(table.get_by_text(tail(one))).to_be_visible()
     await page.get_by_role("combobox", name="Space", exact=True).select_option(poems)
     await expect(table.get_by_text(tail(other))).to_have_count(0)
-    await page.get_by_role("group", name="State").get_by_text("Cancelled").click()
+    await page.get_by_role("checkbox", name="Cancelled").check()
     await expect(table.get_by_text(tail(waits))).to_have_count(0)
     await expect(table.get_by_text(tail(gone))).to_be_visible()
     await page.reload()
@@ -163,14 +163,16 @@ async def test_a_thousand_changes_a_second_do_not_freeze_the_list(
     await page.evaluate(LONG_TASKS)
     clock = asyncio.get_running_loop().time
     began = clock()
-    while (passed := clock() - began) < SECONDS:
-        await scheduler.tell(min(400, int(passed * 1_000) - scheduler.told + 1))
-        await page.evaluate(A_MOMENT)
+    try:
+        while (passed := clock() - began) < SECONDS:
+            await scheduler.tell(min(400, int(passed * 1_000) - scheduler.told + 1))
+            await page.evaluate(A_MOMENT)
+    finally:
+        await scheduler.stop()
     told_a_second = scheduler.told / (clock() - began)
-    await expect(page.get_by_role("row").filter(has_text="Succeeded").first).to_be_visible()
+    await expect(page.get_by_role("cell", name="Queued").first).to_be_visible()
     assert await rendered(page) < 100
     longest = await page.evaluate("window.longest")
-    await scheduler.stop()
     assert told_a_second > 900
     assert longest <= 200, f"a task of {longest} ms"
 
