@@ -70,6 +70,10 @@ def judge(flood: Flood, floor_s: float = 0.0) -> Campaign:
         for status, count in sorted(flood.answers.items())
         if status not in ("202", "429")
     ]
+    print(
+        f"flood: {flood.sent_per_s:.0f}/s sent, another's p95 {flood.idle_p95_s * 1e3:.1f} -> "
+        f"{flood.flooded_p95_s * 1e3:.1f} ms"
+    )
     if flood.flooded_p95_s > max(MAY_GROW * flood.idle_p95_s, floor_s):
         found.errors.append(
             f"the other tenant's p95 wait grew {flood.ratio:.2f} times, "
