@@ -44,7 +44,8 @@ async def submit(page: Page, *lines: str) -> None:
 
 
 def shown(page: Page) -> Locator:
-    return page.get_by_role("region", name="Request", exact=True)
+    """What becomes of the request, without what was asked."""
+    return page.get_by_role("region", name="Request", exact=True).locator(".outcome")
 
 
 async def test_a_request_and_its_result(page: Page) -> None:
@@ -151,6 +152,17 @@ async def test_a_failure_keeps_what_came_before_it(page: Page) -> None:
     await expect(request.get_by_role("alert")).to_contain_text("out of paper")
 
 
+async def test_a_failed_request_is_sent_once_more(page: Page) -> None:
+    await submit(page, "fail always")
+    request = shown(page)
+    await expect(request.get_by_role("alert")).to_contain_text("always")
+    first = page.url
+    await request.get_by_role("button", name="Retry").click()
+    await expect(page).not_to_have_url(first)
+    await expect(page.locator("blockquote")).to_contain_text("fail always")
+    await expect(request.get_by_role("alert")).to_contain_text("always")
+
+
 async def test_a_running_request_is_cancelled(page: Page) -> None:
     await submit(page, "progress 40 reading roses", "hold never")
     request = shown(page)
@@ -184,7 +196,6 @@ async def test_a_lost_network_is_told_apart_from_a_lost_worker(
     await expect(page.get_by_text("✗ Not connected")).to_have_count(0)
     (gates / "loss").touch()
     await visitor.cut_off(False)
-    await page.get_by_role("button", name="Try now").click()
     await expect(request.get_by_text("after the loss")).to_be_visible()
     await expect(request.get_by_text("before the loss")).to_have_count(1)
     await expect(page.get_by_text("No connection to the gateway.")).to_have_count(0)
