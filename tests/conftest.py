@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.support import log_secrets
 from tests.support.platform import Platform, running_platform
@@ -14,6 +15,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Programs under test hear Ctrl-C even when the suite was started in the background, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As the services are set up: structlog's own traceback shows local variables, and with them keys.
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    )
     # Whatever a test starts, no secret may stand in its log.
     config.pluginmanager.register(log_secrets)
 
