@@ -133,7 +133,9 @@ def test_a_suite_that_logs_a_secret_fails(tmp_path: Path) -> None:
     said = done.stdout
     for name in ("printed", "logged", "process"):
         # With CI set pytest adds the reason to each name.
-        assert re.search(rf"^FAILED .*::test_{name}( - .*)?$", said, re.MULTILINE), said + done.stderr
+        assert re.search(rf"^FAILED .*::test_{name}( - .*)?$", said, re.MULTILINE), (
+            said + done.stderr
+        )
     for name in ("quiet", "file"):
         assert re.search(rf"^PASSED .*::test_{name}$", said, re.MULTILINE), said + done.stderr
     assert "service.log holds secrets" in said

@@ -1,13 +1,16 @@
 """What a person sees: each line with the program it comes from."""
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 _COLOURS = (36, 33, 32, 35, 34, 31)
 _NAME_WIDTH = 12
+ADMIN = "admin@spaces.internal"
 
 
 class Console:
@@ -35,8 +38,26 @@ class Console:
         """One line of the stack itself."""
         self.line("stack", text)
 
-    def ready(self, gateway_urls: Sequence[str]) -> None:
-        """Where to go now."""
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person reads it, and no file keeps it."""
+        return self._stream.isatty()
+
+    def ready(
+        self, gateway_urls: Sequence[str], *, password: str | None = None, first_steps: str = ""
+    ) -> None:
+        """Where to go now, and how to get in there."""
+        command = _own_command()
         self.say(f"ready: {', '.join(gateway_urls)}   API: {gateway_urls[0]}/docs")
-        self.say("sign in as admin@spaces.internal, password: spaces-stack admin-password")
-        self.say("admin key: spaces-stack admin-key   stop: Ctrl-C")
+        self.say(f"sign in as {ADMIN}, password: {password or f'{command} admin-password'}")
+        if first_steps:
+            self.say(first_steps)
+        self.say(f"admin key: {command} admin-key   stop: Ctrl-C")
+
+
+def _own_command() -> str:
+    """As it can be typed here: make runs it from a folder that is not on the path."""
+    if shutil.which("spaces-stack"):
+        return "spaces-stack"
+    own = Path(sys.argv[0])
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)

@@ -12,6 +12,7 @@ import typer
 
 from spaces_stack.child import StartError
 from spaces_stack.console import Console
+from spaces_stack.demo.catalogue import FIRST_STEPS
 from spaces_stack.demo.report import run_demo
 from spaces_stack.demo.run import DemoError, require_models
 from spaces_stack.platform import answers_ok
@@ -76,7 +77,7 @@ def demo(
     with started(StateDir.default(), None if check else gateway_port) as stack:
         run_demo(stack)
         if not check:
-            stack.wait()
+            stack.wait(first_steps=FIRST_STEPS, show_password=True)
 
 
 @app.command()

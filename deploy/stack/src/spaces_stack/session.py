@@ -24,10 +24,16 @@ class Session:
     console: Console
     _interrupts: "Interrupts"
 
-    def wait(self) -> None:
-        """Returns when somebody asks for the end: Ctrl-C, or spaces-stack down."""
-        self.console.ready(self.platform.gateway_urls)
+    def wait(self, *, first_steps: str = "", show_password: bool = False) -> None:
+        """Returns when somebody asks for the end: Ctrl-C, or spaces-stack down. A password is shown to eyes only."""
+        password = self._password() if show_password and self.console.is_watched else None
+        self.console.ready(self.platform.gateway_urls, password=password, first_steps=first_steps)
         self._interrupts.wait()
+
+    def _password(self) -> str | None:
+        """None when this folder's stack was not the first on its database."""
+        path = self.state.admin_password
+        return path.read_text().strip() if path.exists() else None
 
 
 @contextmanager

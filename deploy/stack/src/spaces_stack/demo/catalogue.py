@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 SAMPLES = HERE / "samples"
 IMAGE_LINES = ("WebSocket Spaces", "Queue size 42")
 SENTENCE = "my computer is connected to the internet"
+FIRST_STEPS = 'three clicks from there: image-to-text, "Use a sample picture", "Submit"'
 PROMPT = "The days of the week are Monday, Tuesday,"
 
 
