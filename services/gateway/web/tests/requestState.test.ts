@@ -55,6 +55,14 @@ describe('a request', () => {
   it('never goes back from its end', () => {
     const done = after({ type: 'finished', ...at, state: 'succeeded', output: 'x' });
     expect(withFrame(done, { type: 'status', ...at, state: 'running' }).state).toBe('succeeded');
+    expect(withFrame(done, { type: 'progress', request_id: ID, attempt: 1, percent: 90 }).state).toBe('succeeded');
+    expect(withDocument(done, { ...at, state: 'running' } as RequestDocument).state).toBe('succeeded');
+  });
+
+  it('is where its frames say, whatever an answer that was on its way for longer says', () => {
+    const running = after({ type: 'status', ...at, state: 'running' });
+    const told = withDocument(running, { ...at, state: 'queued', position: 1, cancel_requested: true } as RequestDocument);
+    expect([told.state, told.place, told.cancelRequested]).toEqual(['running', null, true]);
   });
 });
 

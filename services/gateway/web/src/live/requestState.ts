@@ -6,6 +6,8 @@ import type { FinishedFrame, FrameProblem, Position, RequestFrame } from './fram
 export interface RequestPicture {
   requestId: string;
   state: RequestState;
+  /** Frames told of it: they come in order, what the HTTP API answers may be older. */
+  heard: boolean;
   /** Where a stream goes on after a loss: the last chunk that is here. */
   position: Position;
   place: number | null;
@@ -38,7 +40,7 @@ export function hasEnded(state: RequestState): boolean {
 
 export function unknownRequest(requestId: string): RequestPicture {
   return {
-    requestId, state: 'queued', position: { attempt: 0, n: 0 }, place: null, queueSize: 0, etaS: null, percent: null,
+    requestId, state: 'queued', heard: false, position: { attempt: 0, n: 0 }, place: null, queueSize: 0, etaS: null, percent: null,
     message: '', text: '', whole: true, output: undefined, files: [], error: null, queueMs: null, runMs: null,
     finishedAt: null, cancelRequested: false, restarted: false, refusal: null,
   };
@@ -47,13 +49,15 @@ export function unknownRequest(requestId: string): RequestPicture {
 /** As the HTTP API shows it: when it was submitted just now, or read. */
 export function withDocument(picture: RequestPicture, document: RequestDocument): RequestPicture {
   const ended = hasEnded(document.state);
+  const cancelRequested = picture.cancelRequested || (document.cancel_requested ?? false);
+  if (picture.heard && !ended) return { ...picture, cancelRequested };
   return {
     ...picture,
     state: document.state,
     place: document.position ?? null,
     queueSize: document.queue_size ?? picture.queueSize,
     etaS: document.eta_s ?? null,
-    cancelRequested: document.cancel_requested ?? false,
+    cancelRequested,
     ...(ended ? {
       output: document.output, files: document.output_files ?? [], error: document.error ?? null,
       queueMs: document.queue_ms ?? null, runMs: document.run_ms ?? null, finishedAt: document.finished_at ?? null,
@@ -61,7 +65,8 @@ export function withDocument(picture: RequestPicture, document: RequestDocument)
   };
 }
 
-export function withFrame(picture: RequestPicture, frame: RequestFrame): RequestPicture {
+export function withFrame(before: RequestPicture, frame: RequestFrame): RequestPicture {
+  const picture = before.heard || frame.type === 'error' ? before : { ...before, heard: true };
   switch (frame.type) {
     case 'status': {
       if (hasEnded(picture.state)) return picture;
@@ -77,6 +82,7 @@ export function withFrame(picture: RequestPicture, frame: RequestFrame): Request
       };
     }
     case 'progress':
+      if (hasEnded(picture.state)) return picture;
       return {
         ...picture, state: 'running', place: null, percent: frame.percent ?? picture.percent,
         message: frame.message ?? picture.message,

@@ -17,18 +17,21 @@ export function useStory(id: () => string) {
   const problem = shallowRef<Problem | null>(null);
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  /** Answers may overtake each other: only that to the last question is shown. */
+  let asked = 0;
+
   async function load(): Promise<void> {
-    const wanted = id();
+    const question = ++asked;
     try {
-      const path = { request_id: wanted };
+      const path = { request_id: id() };
       const read = await api.get('/api/requests/{request_id}/details', { path });
       const ended = isOver(read.state) ? await api.get('/api/requests/{request_id}', { path }) : null;
-      if (wanted !== id()) return;
+      if (question !== asked) return;
       details.value = read;
       result.value = ended;
       problem.value = null;
     } catch (error) {
-      if (wanted === id()) problem.value = asProblem(error);
+      if (question === asked) problem.value = asProblem(error);
     }
   }
 
