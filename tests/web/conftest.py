@@ -18,8 +18,6 @@ REPORTS = Path(__file__).parents[2] / "build/reports"
 @pytest.fixture(scope="session", autouse=True)
 def needs() -> None:
     """What no test here can do without."""
-    if chromium() is None:
-        pytest.skip("no Chromium is found: apt install chromium, or set SPACES_TEST_CHROMIUM")
     if not BUILT.exists():
         pytest.skip("the web application is not built: make web")
 
@@ -27,6 +25,8 @@ def needs() -> None:
 @pytest.fixture
 async def browser(needs: None) -> AsyncIterator[Browser]:
     """A Chromium process."""
+    if chromium() is None:
+        pytest.skip("no Chromium is found: apt install chromium, or set SPACES_TEST_CHROMIUM")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
