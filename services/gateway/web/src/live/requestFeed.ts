@@ -1,8 +1,9 @@
 /** A request that is followed while somebody looks: the stream goes on where this page is, whatever is lost between. */
-import { onScopeDispose, type Ref, shallowReactive, watch } from 'vue';
+import { shallowReactive } from 'vue';
 
 import type { RequestDocument } from '@/api/types';
 
+import { followingWhileSeen } from './following';
 import type { Frame, RequestFrame } from './frames';
 import { link } from './link';
 import { type RequestPicture, unknownRequest, withDocument, withFrame } from './requestState';
@@ -22,7 +23,6 @@ export function learn(document: RequestDocument): void {
 
 /** A stream may bring hundreds of frames a second; what is seen changes once a frame of the screen. */
 class Feed {
-  count = 0;
   private picture: RequestPicture;
   private painting = false;
   private readonly stopWatching: () => void;
@@ -72,35 +72,12 @@ function whenPainted(work: () => void): void {
   else setTimeout(work, 200);
 }
 
-function follow(requestId: string): () => void {
-  let feed = feeds.get(requestId);
-  if (feed === undefined) {
-    feed = new Feed(requestId);
-    feeds.set(requestId, feed);
-  }
-  feed.count += 1;
-  return () => {
-    feed.count -= 1;
-    if (feed.count > 0) return;
-    feed.stop();
-    feeds.delete(requestId);
-  };
-}
-
 /** Follows requests while the component that asks is there. */
-export function useRequestFeeds(requestIds: Ref<readonly string[]>): void {
-  const stops = new Map<string, () => void>();
-  watch(
-    requestIds,
-    (ids) => {
-      for (const [id, stop] of stops) {
-        if (ids.includes(id)) continue;
-        stop();
-        stops.delete(id);
-      }
-      for (const id of ids) if (!stops.has(id)) stops.set(id, follow(id));
-    },
-    { immediate: true },
-  );
-  onScopeDispose(() => stops.forEach((stop) => stop()));
-}
+export const useRequestFeeds = followingWhileSeen((requestId) => {
+  const feed = new Feed(requestId);
+  feeds.set(requestId, feed);
+  return () => {
+    feeds.delete(requestId);
+    feed.stop();
+  };
+});
