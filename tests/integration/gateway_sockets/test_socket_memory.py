@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from spaces_chassis.bus.nats_transport import NatsHandle
 from spaces_gateway.http.one_write import OneWriteProtocol
 from spaces_gateway.sockets.client_session import ClientSession
 from spaces_gateway.sockets.client_socket import ClientSocket
+from spaces_gateway.sockets.fanout import Channel
 from spaces_gateway.sockets.outbox import Outbox
 from spaces_gateway.sockets.request_stream import RequestStream
 from spaces_gateway.sockets.wire import ConformantProtocol, SpacesWebSocketProtocol
@@ -45,6 +47,11 @@ def left() -> dict[str, int]:
     )
 
 
+def subscriptions() -> int:
+    """Channels and the bus's subscriptions that are still there, ended or not."""
+    return sum(type(each) in {Channel, NatsHandle} for each in gc.get_objects())
+
+
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("abruptly", [False, True])
 async def test_a_closed_client_socket_leaves_nothing_behind(
@@ -69,6 +76,21 @@ async def test_a_finished_request_leaves_nothing_behind(
     await platform.finish(request_id, last_n=1, output_json="1")
     await client.frame("finished")
     await eventually(lambda: left() == ONE_CLIENT)
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_a_finished_request_leaves_no_subscription_behind(
+    gateway: Gateway, platform: PlatformDouble, connect: Connect
+) -> None:
+    client = await watching(gateway, platform, connect)
+    before = subscriptions()
+    for _ in range(3):
+        await client.send("submit", ref="r", space="demo", prompt="hi")
+        request_id = (await client.frame("submitted"))["request_id"]
+        assert subscriptions() > before
+        await platform.finish(request_id, output_json="1")
+        await client.frame("finished")
+        await eventually(lambda: subscriptions() == before)
 
 
 @pytest.mark.usefixtures("no_collections")

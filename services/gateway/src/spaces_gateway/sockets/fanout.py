@@ -117,8 +117,10 @@ async def _end(channel: Channel[M]) -> None:
             channel.subscription = await channel.opening
         except Exception:  # who asked for it was told; there is nothing to end
             return
-    if channel.subscription is not None:
-        await channel.subscription.stop()
+    # The subscription's handler holds the channel: kept, both would wait for a collection of the garbage collector.
+    subscription, channel.subscription, channel.opening = channel.subscription, None, None
+    if subscription is not None:
+        await subscription.stop()
 
 
 class Fanout:
