@@ -9,12 +9,20 @@ SCRIPT = Path(__file__).parents[2] / "services/gateway/web/node_modules/axe-core
 RUN = """async () => {
   const options = {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']};
   const found = await axe.run(document, options);
+  const told = (node) => {
+    const {fgColor, bgColor} = node.any[0]?.data ?? {};
+    return node.html.slice(0, 160) + (fgColor ? ` (${fgColor} on ${bgColor})` : '');
+  };
   return found.violations.filter((one) => ['serious', 'critical'].includes(one.impact))
-    .map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
+    .map((one) => `${one.id}: ${one.nodes.map(told).join(' | ')}`);
 }"""
-STILL = """() => Promise.all(document.getAnimations()
-  .filter((one) => one.effect.getTiming().iterations !== Infinity)
-  .map((one) => one.finished.catch(() => undefined)))"""
+STILL = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  await frame();
+  await frame();
+  const ends = document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity);
+  await Promise.all(ends.map((one) => one.finished.catch(() => undefined)));
+}"""
 
 
 @cache
