@@ -28,7 +28,7 @@ SCHEDULES ?= 100000
 
 .PHONY: help venv up down demo demo-check test test-unit faults deaths alarms power-cut model conformance \
         bench shapes soak security profile mutants check fmt verify generate pins \
-        web web-dev web-test
+        web web-dev web-test screenshots
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -67,6 +67,9 @@ web-test: $(WEB_BUILT) ## the web application: types, lint, its own tests, and a
 	@$(WEB)/with-node npm run --silent check
 	@$(WEB)/with-node npm run --silent test
 	$(PYTEST) $(BROWSER)
+
+screenshots: $(STAMP) $(WEB_BUILT) ## the pictures of docs/web.md, from a demo that is started for them: all, or SCREENS="space admin-system"
+	$(BIN)/python -m tests.web.screenshots $(SCREENS)
 
 up: $(STAMP) $(WEB_BUILT) ## start everything and stay until Ctrl-C
 	@$(BIN)/spaces-stack up

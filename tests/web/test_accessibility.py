@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.support.platform import Platform
 from tests.web.axe import serious_findings
@@ -12,8 +12,8 @@ from tests.web.report import Report
 from tests.web.visitor import ADMIN, Visitor
 
 LANGUAGES = ("en", "zh")
-WIDE = {"width": 1280, "height": 800}
-NARROWEST = {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROWEST: ViewportSize = {"width": 360, "height": 740}
 # Each theme at one of the widths, and at the other one in the other language.
 LOOKS = {
     "en": ((WIDE, "light"), (NARROWEST, "dark")),
