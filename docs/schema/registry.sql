@@ -212,7 +212,11 @@ CREATE TABLE registry.space (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     deleted_at timestamp with time zone,
-    CONSTRAINT space_space_id_check CHECK ((space_id ~ '^[0-9a-z]{20,32}$'::text))
+    visibility text DEFAULT 'tenant'::text NOT NULL,
+    created_by text,
+    cover jsonb,
+    CONSTRAINT space_space_id_check CHECK ((space_id ~ '^[0-9a-z]{20,32}$'::text)),
+    CONSTRAINT space_visibility_check CHECK ((visibility = ANY (ARRAY['tenant'::text, 'private'::text])))
 );
 
 CREATE TABLE registry.spent_secret (

@@ -539,6 +539,19 @@ CREATE FUNCTION scheduler.lane_open(p_space_id text, p_tenant_id text, p_enabled
         retry_after_start = EXCLUDED.retry_after_start, closed_at = NULL
 $$;
 
+CREATE FUNCTION scheduler.lane_show(p_space_id text, p_private_to text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_material TO 'off'
+    AS $$
+    UPDATE scheduler.lane l SET private_to = p_private_to
+    WHERE l.space_id = p_space_id AND l.private_to IS DISTINCT FROM p_private_to
+$$;
+
 CREATE FUNCTION scheduler.lane_slots(p_space_id text, OUT connections integer, OUT slots integer, OUT free integer) RETURNS record
     LANGUAGE sql
     AS $$
@@ -1262,6 +1275,7 @@ CREATE TABLE scheduler.lane (
     queued integer DEFAULT 0 NOT NULL,
     running integer DEFAULT 0 NOT NULL,
     mean_run_s double precision,
+    private_to text,
     CONSTRAINT lane_queued_check CHECK ((queued >= 0)),
     CONSTRAINT lane_running_check CHECK ((running >= 0)),
     CONSTRAINT lane_space_id_check CHECK ((space_id ~ '^[0-9a-z]{20,32}$'::text)),
@@ -1369,6 +1383,8 @@ CREATE INDEX idempotency_expiry ON scheduler.idempotency USING btree (expires_at
 
 CREATE INDEX lane_by_tenant ON scheduler.lane USING btree (tenant_id);
 
+CREATE INDEX lane_private ON scheduler.lane USING btree (tenant_id, space_id) WHERE (private_to IS NOT NULL);
+
 CREATE INDEX lane_shut ON scheduler.lane USING btree (space_id) WHERE ((NOT enabled) OR (closed_at IS NOT NULL));
 
 CREATE INDEX request_cancel ON scheduler.request USING btree (cancel_requested_at) WHERE ((state = 'running'::text) AND (cancel_requested_at IS NOT NULL));
@@ -1445,6 +1461,9 @@ GRANT ALL ON FUNCTION scheduler.lane_close(p_space_id text) TO spaces_registry;
 
 REVOKE ALL ON FUNCTION scheduler.lane_open(p_space_id text, p_tenant_id text, p_enabled boolean, p_inputs text[], p_policy jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION scheduler.lane_open(p_space_id text, p_tenant_id text, p_enabled boolean, p_inputs text[], p_policy jsonb) TO spaces_registry;
+
+REVOKE ALL ON FUNCTION scheduler.lane_show(p_space_id text, p_private_to text) FROM PUBLIC;
+GRANT ALL ON FUNCTION scheduler.lane_show(p_space_id text, p_private_to text) TO spaces_registry;
 
 REVOKE ALL ON FUNCTION scheduler.lane_slots(p_space_id text, OUT connections integer, OUT slots integer, OUT free integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION scheduler.lane_slots(p_space_id text, OUT connections integer, OUT slots integer, OUT free integer) TO spaces_scheduler;

@@ -59,7 +59,7 @@ async def test_each_service_may_call_its_own_functions_only(newest: Connection) 
     )
     allowed = {row["role"]: set(row["functions"]) for row in rows}
     assert allowed["spaces_registry"] == {
-        *("attach", "connection_drain", "detach", "lane_close", "lane_open")
+        *("attach", "connection_drain", "detach", "lane_close", "lane_open", "lane_show")
     }
     assert not allowed["spaces_registry"] & allowed["spaces_scheduler"]
     assert "submit_many" in allowed["spaces_scheduler"]

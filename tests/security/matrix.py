@@ -25,6 +25,12 @@ NO_OBJECT = frozenset({
     "list_users", "list_invites",
     "list_audit", "add_space_with_form", "upload_file", "list_connections", "list_busy_queues",
 })  # fmt: skip
+# What is done in a space, to be tried in a private one by everybody of its tenant. An uploaded file is in no space.
+IN_A_SPACE = (
+    frozenset(name for name, rule in HTTP_RULES.items() if rule.whose in (Whose.SEEN, Whose.SCOPE))
+    - NO_OBJECT
+    - {"create_space", "download_file"}
+)
 _CONTROLS = {"drain_connection": "drain", "kick_connection": "kick"}
 _REFUSED = frozenset({401, 403, 404})
 _FRAME_WAIT_S = 20.0
@@ -39,9 +45,12 @@ async def run(url: str, admin_key: str) -> Campaign:
         document = (await world.http.get("/openapi.json")).raise_for_status().json()
         for operation in operations(document):
             for who in world.credentials:
-                await _try_http(world, found, operation, who)
+                await _try_http(world, found, operation, who, world.tenants["ours"])
+                if operation in IN_A_SPACE:
+                    await _try_http(world, found, operation, who, world.private)
         for who in world.credentials:
-            await _try_frames(world, found, who)
+            await _try_frames(world, found, who, world.tenants["ours"])
+            await _try_frames(world, found, who, world.private)
     finally:
         await world.close()
     return found
@@ -66,14 +75,17 @@ def should_work(rule: Rule, who: Credential, tenant: Tenant, *, has_object: bool
         return False
     if rule.whose is Whose.OWN or not has_object or who.principal.is_admin:
         return True
+    if rule.whose in (Whose.SEEN, Whose.SCOPE):
+        return tenant.is_seen_by(who)
     return who.tenant == tenant.name
 
 
-async def _try_http(world: World, found: Campaign, operation: str, who: Credential) -> None:
-    tenant = world.tenants["ours"]
+async def _try_http(
+    world: World, found: Campaign, operation: str, who: Credential, tenant: Tenant
+) -> None:
     rule = HTTP_RULES[operation]
     right = should_work(rule, who, tenant, has_object=operation not in NO_OBJECT)
-    case = f"{operation} by {who.name}"
+    case = f"{operation}{' in a private space' if tenant.private_to else ''} by {who.name}"
     if operation in _CONTROLS:
         async with await _worker(world, tenant) as (_, connection_id):
             path = f"/api/connections/{connection_id}/{_CONTROLS[operation]}"
@@ -96,21 +108,24 @@ async def _judge(
     elif right and not allowed:
         found.wrongly_refused.append(f"{case}: {response.status_code} {response.text[:200]}")
     if leaks := _leaks(world, who, response):
-        found.wrongly_allowed.append(f"{case}: shows {leaks} of another tenant")
+        found.wrongly_allowed.append(f"{case}: shows {leaks}, which is not for it")
 
 
 def _leaks(world: World, who: Credential, response: httpx2.Response) -> set[str]:
-    """Ids of tenants that are not the caller's, in an answer that is no echo of what the caller said."""
+    """Ids of what does not exist for the caller, in an answer that is no echo of what the caller said."""
     if (who.principal is not None and who.principal.is_admin) or response.status_code >= 400:
         return set()
     shown = response.text
     if response.request.url.path == "/api/audit":
         # What the caller tried in vain is theirs to see, with the ids that they named.
         shown = json.dumps([one for one in response.json()["entries"] if one["outcome"] == "done"])
+    hidden = [tenant for tenant in world.tenants.values() if tenant.name != who.tenant]
+    # What owners did is in their tenant's log, which is theirs and whose key they hand out.
+    if response.request.url.path != "/api/audit" and not world.private.is_seen_by(who):
+        hidden.append(world.private)
     return {
         one
-        for tenant in world.tenants.values()
-        if tenant.name != who.tenant
+        for tenant in hidden
         for one in tenant.ids
         if one in shown and one not in str(response.request.url)
     }
@@ -138,9 +153,9 @@ async def _worker(world: World, tenant: Tenant) -> _Held:
     token = next(
         who
         for who in world.credentials
-        if who.tenant == tenant.name
-        and who.principal is not None
+        if who.principal is not None
         and who.principal.kind is PrincipalKind.WORKER_TOKEN
+        and tenant.space_id in who.principal.space_ids
     )
     socket = await _open(world, "/ws/worker")
     answer = await _ask(
@@ -169,8 +184,7 @@ async def _ask(socket: ClientConnection, frame: Mapping[str, Any], *wanted: str)
         return {"type": "closed"}
 
 
-async def _try_frames(world: World, found: Campaign, who: Credential) -> None:
-    tenant = world.tenants["ours"]
+async def _try_frames(world: World, found: Campaign, who: Credential, tenant: Tenant) -> None:
     await _try_register(world, found, who, tenant)
     frames: dict[str, tuple[Callable[[], Awaitable[dict[str, Any]]], str]] = {
         "submit": (lambda: _said(ref="r", space=tenant.space_id, prompt="hello"), "submitted"),

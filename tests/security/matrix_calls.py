@@ -8,7 +8,7 @@ import httpx2
 
 from spaces_contracts.access import PrincipalKind
 from spaces_contracts.keys import new_key, sha256_of, shown_prefix
-from tests.security.matrix_world import PASSWORD, Credential, Tenant, World
+from tests.security.matrix_world import PASSWORD, PICTURE, Credential, Tenant, World
 
 
 @dataclass
@@ -45,6 +45,11 @@ async def _update_space(world: World, _who: Credential, tenant: Tenant) -> Call:
 
 async def _delete_space(world: World, _who: Credential, tenant: Tenant) -> Call:
     return Call("DELETE", f"/api/spaces/{await world.space(tenant)}")
+
+
+async def _delete_cover(world: World, _who: Credential, tenant: Tenant) -> Call:
+    # Of a space that had none: that is no error, and the one that is looked at keeps its own.
+    return Call("DELETE", f"/api/spaces/{await world.space(tenant)}/cover")
 
 
 async def _cancel_request(world: World, _who: Credential, tenant: Tenant) -> Call:
@@ -195,6 +200,9 @@ CALLS: dict[str, Make] = {
     "get_space": _plain("GET", "/api/spaces/{space_id}"),
     "update_space": _update_space,
     "delete_space": _delete_space,
+    "put_cover": _plain("PUT", "/api/spaces/{space_id}/cover", content=PICTURE),
+    "get_cover": _plain("GET", "/api/spaces/{space_id}/cover"),
+    "delete_cover": _delete_cover,
     "get_queue": _plain("GET", "/api/spaces/{space_id}/queue"),
     "list_space_connections": _plain("GET", "/api/spaces/{space_id}/connections"),
     "submit_request": _plain("POST", "/api/spaces/{space_id}/requests", json={"prompt": "hello"}),

@@ -20,7 +20,7 @@ from spaces_contracts.access import Act, Permission, PrincipalKind
 from spaces_contracts.catalog import CATALOG, Party
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Command
-from spaces_contracts.permissions import COMMAND_RULES, allows
+from spaces_contracts.permissions import COMMAND_RULES, Whose, allows
 from spaces_contracts.problems import Code
 from spaces_stack.ports import LOOPBACK
 from spaces_stack.state_dir import StateDir
@@ -44,6 +44,10 @@ _REFUSED = frozenset({
 _REACHED = frozenset({
     Code.LOGIN_NOT_FOUND, Code.LOGIN_FAILED, Code.LOGIN_THROTTLED, Code.CONNECTION_NOT_FOUND,
 })  # fmt: skip
+# To be tried in a private space by everybody of its tenant.
+IN_A_SPACE = frozenset(name for name, rule in COMMAND_RULES.items() if rule.whose is Whose.SEEN) - {
+    "CreateSpace"
+}
 Body = Callable[[World, Credential, Tenant], Awaitable[dict[str, Any]]]
 
 
@@ -126,6 +130,7 @@ CASES = (
     Case("GetSpace", _said(ref="{space_id}")),
     Case("ListSpaces", _said(), names_object=False),
     Case("UpdateSpace", _said(space_id="{space_id}", description="new")),
+    Case("SetCover", _said(space_id="{space_id}")),
     Case("DeleteSpace", _deleted_by("delete_space", "space_id")),
     Case("ListConnections", _said(space_id="{space_id}")),
     Case("ControlConnection", _fresh(connection_id="*", action="drain"), names_object=False),
@@ -141,24 +146,29 @@ async def run(platform: Platform, *, every: int = 1) -> Campaign:
         actors = [who for who in world.credentials if who.principal is not None]
         async with _as_gateway(platform) as bus:
             for number, (case, who) in enumerate((case, who) for case in CASES for who in actors):
-                if number % every == 0:
-                    await _try(world, bus, found, case, who)
+                if number % every:
+                    continue
+                await _try(world, bus, found, case, who, world.tenants["ours"])
+                if case.command in IN_A_SPACE and case.names_object:
+                    await _try(world, bus, found, case, who, world.private)
         await _other_services(platform, found)
     finally:
         await world.close()
     return found
 
 
-async def _try(world: World, bus: Bus, found: Campaign, case: Case, who: Credential) -> None:
+async def _try(
+    world: World, bus: Bus, found: Campaign, case: Case, who: Credential, tenant: Tenant
+) -> None:
     assert who.principal is not None
-    tenant = world.tenants["ours"]
     right = should_work(
         COMMAND_RULES[case.command], who, tenant, has_object=case.names_object
     ) and (case.needs is None or allows(who.principal, case.needs))
     body = await case.body(world, who, tenant)
     command = ACTS[case.command].model_validate({"actor": who.principal} | body)
     found.attempts += 1
-    name = f"{case.command}({', '.join(sorted(body))}) by {who.name}"
+    where = "a private space of ours" if tenant.private_to else "ours"
+    name = f"{case.command}({', '.join(sorted(body))}) in {where} by {who.name}"
     try:
         reply = (await bus.request(command, timeout_s=_ANSWER_S)).model_dump_json()
     except ProblemError as error:
@@ -174,20 +184,17 @@ async def _try(world: World, bus: Bus, found: Campaign, case: Case, who: Credent
     elif right and not allowed:
         found.wrongly_refused.append(f"{name}: {said}")
     if leaks := _leaks(world, who, case, reply):
-        found.wrongly_allowed.append(f"{name}: shows {leaks} of another tenant")
+        found.wrongly_allowed.append(f"{name}: shows {leaks}, which is not for it")
 
 
 def _leaks(world: World, who: Credential, case: Case, reply: str) -> set[str]:
     # What somebody tried in vain is theirs to see in the audit log, with the ids that they named.
     if (who.principal is not None and who.principal.is_admin) or case.command == "ListAudit":
         return set()
-    return {
-        one
-        for tenant in world.tenants.values()
-        if tenant.name != who.tenant
-        for one in tenant.ids
-        if one in reply
-    }
+    hidden = [tenant for tenant in world.tenants.values() if tenant.name != who.tenant]
+    if not world.private.is_seen_by(who):
+        hidden.append(world.private)
+    return {one for tenant in hidden for one in tenant.ids if one in reply}
 
 
 def _settings(platform: Platform, user: str) -> BusSettings:

@@ -1,7 +1,7 @@
 """Two tenants with everything in them, and every kind of credential there is."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
@@ -12,6 +12,11 @@ from spaces_contracts.keys import new_key
 from spaces_contracts.permissions import KEY_SCOPES, permissions_of
 
 PASSWORD = "nine sheep on a hill"
+# One black point.
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010000000000376ef9240000000a4944415478da6360000000020001e52712"
+    "5b0000000049454e44ae426082"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,23 @@ class Tenant:
     file_id: str = ""
     member_id: str = ""
     key: Credential = field(default_factory=lambda: Credential("none"))
+    owner: Credential = field(default_factory=lambda: Credential("none"))
+    private_to: str | None = None  # who made its space, when that is private
     ids: set[str] = field(default_factory=set)  # that nobody else may see in a list
+
+    def is_seen_by(self, who: Credential) -> bool:
+        """Whether its space exists for somebody: what this says is what is promised."""
+        principal = who.principal
+        if principal is None or principal.is_admin:
+            return principal is not None
+        if principal.kind is PrincipalKind.WORKER_TOKEN:
+            return self.space_id in principal.space_ids
+        if who.tenant != self.name:
+            return False
+        return (
+            self.private_to in (None, principal.user_id)
+            or Permission.SPACES_PRIVATE in who.permissions
+        )
 
 
 class World:
@@ -57,6 +78,9 @@ class World:
         self.http = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60)
         self.admin = Credential("admin key", admin_key)
         self.tenants: dict[str, Tenant] = {}
+        self.private = Tenant(
+            "none", ""
+        )  # the same tenant as ours, with a space that its owner keeps to themselves
         self.credentials: list[Credential] = []
 
     def fresh_name(self, what: str) -> str:
@@ -69,6 +93,7 @@ class World:
         self.credentials = [self.admin, *await self._good_for_nothing()]
         for name in ("ours", "theirs"):
             await self._build_tenant(name)
+        await self._build_private(self.tenants["ours"])
 
     async def call(
         self, who: Credential, method: str, path: str, **options: Any
@@ -92,10 +117,11 @@ class World:
     async def space(self, tenant: Tenant) -> str:
         """A space's id."""
         made = await self.made(
-            self.admin,
+            tenant.owner if tenant.private_to else self.admin,
             "/api/spaces",
             name=self.fresh_name("space"),
             tenant_id=tenant.tenant_id,
+            visibility="private" if tenant.private_to else "tenant",
             policy={"when_offline": "queue", "max_queue": 10_000, "max_connections": 100},
         )
         return str(made["space_id"])
@@ -161,10 +187,7 @@ class World:
         tenant = self.tenants[name] = Tenant(name, tenant_id)
         full = await self.key_of(self.admin, tenant_id=tenant_id)
         tenant.key = await self._known(f"{name}: key", full["secret"], name)
-        tenant.space_id = await self.space(tenant)
-        tenant.request_id = await self.request(tenant)
-        path = f"/api/requests/{tenant.request_id}/cancel"
-        (await self.call(tenant.key, "POST", path)).raise_for_status()
+        await self._build_space(tenant)
         upload = await self.call(
             tenant.key,
             "POST",
@@ -175,6 +198,7 @@ class World:
         tenant.file_id = upload.raise_for_status().json()["file_id"]
         tenant.member_id, member = await self.person(tenant, "member")
         owner_id, owner = await self.person(tenant, "owner")
+        tenant.owner = owner
         tenant.ids = {tenant.space_id, tenant.request_id, tenant.member_id, owner_id}
         named = {f"{name}: owner": owner, f"{name}: member": member}
         self.credentials += [
@@ -187,6 +211,33 @@ class World:
             await self._disabled(tenant),
         ]
 
+    async def _build_space(self, tenant: Tenant) -> None:
+        tenant.space_id = await self.space(tenant)
+        cover = f"/api/spaces/{tenant.space_id}/cover"
+        answer = await self.call(tenant.key, "PUT", cover, content=PICTURE)
+        answer.raise_for_status()
+        tenant.request_id = await self.request(tenant)
+        path = f"/api/requests/{tenant.request_id}/cancel"
+        (await self.call(tenant.key, "POST", path)).raise_for_status()
+
+    async def _build_private(self, ours: Tenant) -> None:
+        """And those who differ in whether they see it: all else they may."""
+        assert ours.owner.principal is not None
+        assert ours.owner.principal.user_id is not None
+        private = self.private = replace(
+            ours, private_to=ours.owner.principal.user_id, ids=set(), request_id="", space_id=""
+        )
+        await self._build_space(private)
+        private.ids = {private.space_id, private.request_id}
+        rest = sorted(KEY_SCOPES - {Permission.SPACES_PRIVATE})
+        makers = await self.key_of(ours.owner, scopes=rest)
+        others = await self.key_of(self.admin, tenant_id=ours.tenant_id, scopes=rest)
+        self.credentials += [
+            await self._known("ours: the maker's key", makers["secret"], "ours"),
+            await self._known("ours: key without spaces:private", others["secret"], "ours"),
+            await self._worker_token(private, "ours: worker token of the private space"),
+        ]
+
     async def _scoped(self, tenant: Tenant, scope: Permission) -> Credential:
         made = await self.key_of(self.admin, tenant_id=tenant.tenant_id, scopes=[scope])
         return await self._known(f"{tenant.name}: key for {scope}", made["secret"], tenant.name)
@@ -195,10 +246,11 @@ class World:
         made = await self.key_of(maker)
         return await self._known(f"{tenant.name}: key of the {role}", made["secret"], tenant.name)
 
-    async def _worker_token(self, tenant: Tenant) -> Credential:
+    async def _worker_token(self, tenant: Tenant, name: str = "") -> Credential:
         body = {"name": "serving", "spaces": [tenant.space_id]}
         made = await self.made(self.admin, "/api/worker-tokens", **body)
-        return await self._known(f"{tenant.name}: worker token", made["secret"], tenant.name)
+        name = name or f"{tenant.name}: worker token"
+        return await self._known(name, made["secret"], tenant.name)
 
     async def _disabled(self, tenant: Tenant) -> Credential:
         user_id, person = await self.person(tenant, "member")

@@ -27,6 +27,7 @@ _UPGRADE = (
     "Sec-WebSocket-Protocol: spaces.v1.json\r\n\r\n"
 )
 _REVOKED = (4401).to_bytes(2, "big") + b"token_revoked"  # the end of a close frame
+_AWAY = (1012).to_bytes(2, "big") + b"going_away"
 _DISABLED = (4409).to_bytes(2, "big") + b"space_disabled"
 
 
@@ -38,6 +39,7 @@ class Kind:
     first_frame: Callable[[str], bytes]
     ready: bytes
     closed: bytes = _REVOKED
+    refused: bytes = b"\0"  # what it hears instead of `ready`, where the socket itself stays
 
 
 class Socket(asyncio.Protocol):
@@ -65,6 +67,8 @@ class Socket(asyncio.Protocol):
             self.transport.write(self._first_frame)
         if not self.opened.done() and self._kind.ready in self._seen:
             self.opened.set_result(None)
+        if not self.opened.done() and self._kind.refused in self._seen.partition(b"\r\n\r\n")[2]:
+            self.opened.set_exception(ConnectionError("refused"))
         if not self.closed.done() and self._kind.closed in self._seen:
             self.closed.set_result(time.monotonic())
 
@@ -104,6 +108,18 @@ def _register(token: str) -> bytes:
 CROWDED = "crowded"
 CLIENT = Kind("/ws", _auth, b'"ready"')
 WORKER = Kind("/ws/worker", _register, b'"registered"')
+
+
+def _watcher(space_id: str) -> Kind:
+    """A client that looks at a space."""
+    look = masked({"type": "subscribe", "space_id": space_id})
+    return Kind(
+        "/ws",
+        lambda token: _auth(token) + look,
+        b'"type":"space"',
+        closed=_AWAY,
+        refused=b"space_not_found",
+    )
 
 
 @dataclass
@@ -148,6 +164,11 @@ async def _ways(admin: httpx2.AsyncClient) -> AsyncIterator[Way]:
     made = await _made(admin, "/api/worker-tokens", name="many agents", spaces=[CROWDED])
     end = partial(admin.patch, f"/api/spaces/{CROWDED}", json={"enabled": False})
     yield Way("disable the space", made["secret"], end, replace(WORKER, closed=_DISABLED))
+    space = await _made(admin, "/api/spaces", name="to be hidden")
+    scopes = ["requests:read", "spaces:read"]
+    key = await _made(admin, "/api/keys", name="many watchers", scopes=scopes)
+    end = partial(admin.patch, f"/api/spaces/{space['space_id']}", json={"visibility": "private"})
+    yield Way("make the space private", key["secret"], end, _watcher(space["space_id"]))
 
 
 async def _person(admin: httpx2.AsyncClient) -> tuple[str, str]:

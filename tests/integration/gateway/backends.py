@@ -346,7 +346,7 @@ class Backends:
     def _create_space(self, command: CreateSpace) -> Reply:
         if any(space.name == command.name for space in self.spaces.values()):
             raise ProblemError.of(Code.SPACE_NAME_TAKEN, f"Space {command.name!r} exists.")
-        fields = command.model_dump(include={"description", "inputs", "enabled"})
+        fields = command.model_dump(include={"description", "inputs", "enabled", "visibility"})
         return SpaceReply(space=self.add_space(command.name, policy=command.policy, **fields))
 
     def _update_space(self, command: UpdateSpace) -> Reply:

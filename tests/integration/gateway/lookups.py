@@ -32,6 +32,7 @@ from spaces_contracts.request_lists import (
     RequestIds,
 )
 from spaces_contracts.requests import GetQueues, Queue, QueueList, RequestState, RequestView
+from spaces_contracts.spaces import SetCover, SpaceReply
 from spaces_contracts.system import (
     BusyQueue,
     BusyQueues,
@@ -75,6 +76,7 @@ class Lookups:
             (GetSystem, lambda _: self._system()),
             (GetHistory, lambda _: _history()),
             (ListBusyQueues, self._busy),
+            (SetCover, self._set_cover),
         ):
             self._backends.serve(command_type, answer)
 
@@ -89,6 +91,11 @@ class Lookups:
             and (wanted.principal_ids is None or view.principal_id in wanted.principal_ids)
             and view.request_id.startswith(wanted.id_prefix or "")
         ]
+
+    def _set_cover(self, command: SetCover) -> Reply:
+        space = self._backends.spaces[command.space_id].model_copy(update={"cover": command.cover})
+        self._backends.spaces[command.space_id] = space
+        return SpaceReply(space=space)
 
     def _names(self, command: GetNames) -> Reply:
         spaces = [self._backends.spaces.get(one) for one in command.space_ids]

@@ -17,6 +17,7 @@ from tests.integration.gateway.test_accounts import (
     member,
     refused,
 )
+from tests.integration.gateway.test_covers import PNG
 
 
 async def test_the_former_script_signs_in_adds_a_space_submits_and_polls(running: Running) -> None:
@@ -119,8 +120,16 @@ async def test_what_is_wrong_with_a_space_form_is_said_in_both_shapes(
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-async def test_a_space_form_may_bring_a_cover_and_no_boxes(running: Running) -> None:
-    files = {"name": (None, "poems"), "cover": ("cover.png", b"\x89PNG", "image/png")}
+@pytest.mark.parametrize(
+    ("picture", "kept"),
+    [(PNG, True), (b"\x89PNG", False), (b"", False), (PNG + bytes(600_000), False)],
+)
+async def test_a_space_form_may_bring_a_cover_and_no_boxes(
+    running: Running, picture: bytes, kept: bool
+) -> None:
+    files = {"name": (None, "poems"), "cover": ("cover.png", picture, "image/png")}
     answer = await running.post("/admin/space/add", files=files)
     assert answer.json()["success"] is True
     assert [str(one) for one in asked(running, CreateSpace)[0].inputs] == ["prompt"]
+    shown = await running.get(f"/api/spaces/{asked_space(running)}/cover")
+    assert (shown.status_code, shown.content == picture) == ((200, True) if kept else (404, False))

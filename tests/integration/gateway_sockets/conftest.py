@@ -18,6 +18,7 @@ from spaces_chassis.metrics import Metrics
 from spaces_chassis.settings import BusSettings
 from spaces_contracts.identifiers import new_id
 from spaces_gateway.access import Access
+from spaces_gateway.files.covers import CoverStore
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
 from spaces_gateway.http.one_write import OneWriteProtocol
@@ -120,7 +121,8 @@ def services_of(settings: GatewaySettings) -> tuple[Services, Submission]:
     bus = Bus.from_settings(settings, name="gateway", clock=clock, metrics=metrics)
     access = Access(bus, clock)
     links = FileLinks(b"k" * 32, clock)
-    files = FileStore(MemoryStore(), settings.max_file_bytes)
+    store = MemoryStore()
+    files = FileStore(store, settings.max_file_bytes)
     quotas = Quotas(bus, metrics)
     submission = Submission(bus, access, files, links, quotas, clock)
     services = Services(
@@ -132,6 +134,7 @@ def services_of(settings: GatewaySettings) -> tuple[Services, Submission]:
         loop_metrics=LoopMetrics(metrics),
         access=access,
         files=files,
+        covers=CoverStore(store),
         links=links,
         quotas=quotas,
         submission=submission,

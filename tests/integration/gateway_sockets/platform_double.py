@@ -9,6 +9,7 @@ from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import (
     AccessChanged,
     Authenticate,
+    Permission,
     Principal,
     PrincipalKind,
     PrincipalReply,
@@ -90,6 +91,7 @@ class PlatformDouble:
         self.duplicate_of: str | None = None
         self.refused: Problem | None = None
         self.as_worker = False
+        self.scopes: list[Permission] | None = None  # of the keys that are shown
         self.authenticating: Principal | None = None  # the last who was asked for
         self.authenticate_gate: asyncio.Event | None = None
         self.requests_per_minute: int | None = None
@@ -187,7 +189,7 @@ class PlatformDouble:
         if problem is not None:
             raise ProblemError(problem)
         kind = PrincipalKind.WORKER_TOKEN if self.as_worker else PrincipalKind.API_KEY
-        self.authenticating = principal(kind)
+        self.authenticating = principal(kind, self.scopes)
         if self.authenticate_gate is not None:
             await self.authenticate_gate.wait()
         return PrincipalReply(principal=self.authenticating)
@@ -327,6 +329,17 @@ class PlatformDouble:
     async def tell_access_changed(self, principal_id: str) -> None:
         await self.bus.publish(AccessChanged(what="principal", changed_id=principal_id))
 
+    async def tell_space_changed(self, ref: str, private_to: str | None) -> None:
+        """For whom a space exists from now on."""
+        await self.bus.publish(
+            AccessChanged(
+                what="space",
+                changed_id=self.space_ids[ref],
+                tenant_id=TENANT,
+                private_to=private_to,
+            )
+        )
+
     async def ask(self, subject: str, body: bytes) -> bytes:
         """A message for a connection, as the scheduler sends it; the raw answer."""
         answers: asyncio.Queue[bytes] = asyncio.Queue()
@@ -365,8 +378,10 @@ class PlatformDouble:
         return event
 
 
-def principal(kind: PrincipalKind = PrincipalKind.API_KEY) -> Principal:
-    return Principal(principal_id=new_id(), kind=kind, tenant_id=TENANT)
+def principal(
+    kind: PrincipalKind = PrincipalKind.API_KEY, scopes: list[Permission] | None = None
+) -> Principal:
+    return Principal(principal_id=new_id(), kind=kind, tenant_id=TENANT, scopes=scopes)
 
 
 def space(name: str, space_id: str) -> Space:

@@ -12,6 +12,7 @@ from spaces_chassis.bus import Bus, Subscription, on
 from spaces_chassis.bus.routes import Delivery, Route
 from spaces_chassis.errors import ProblemError
 from spaces_chassis.testing import Signal
+from spaces_contracts.access import EVERYTHING
 from spaces_contracts.connections import ConnectionSuspected
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Command
@@ -337,7 +338,8 @@ class World:
         return error.value.problem
 
     async def get(self, request_id: str) -> RequestView:
-        (view,) = (await self.bus.request(GetRequests(request_ids=[request_id]))).requests
+        command = GetRequests(request_ids=[request_id], **dict(EVERYTHING))
+        (view,) = (await self.bus.request(command)).requests
         return view
 
     async def ends(self, space_id: str) -> Signal[RequestFinished]:

@@ -56,7 +56,7 @@ def test_who_belongs_nowhere_sees_nothing() -> None:
     ],
 )
 def test_who_sees_a_space(kind: PrincipalKind, tenant_id: str, space_id: str, sees: bool) -> None:
-    assert actors.sees_space(actor(kind), tenant_id, space_id) is sees
+    assert actors.sees_space(actor(kind), space_id, tenant_id, None) is sees
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ class Permission(StrEnum):
     REQUESTS_WRITE = "requests:write"
     SPACES_READ = "spaces:read"
     SPACES_WRITE = "spaces:write"
+    SPACES_PRIVATE = "spaces:private"
     WORKERS_READ = "workers:read"
     WORKERS_MANAGE = "workers:manage"
     WORKERS_SERVE = "workers:serve"
@@ -65,6 +66,26 @@ class Principal(Contract):
         """Whether every tenant's things exist for them."""
         return self.kind is PrincipalKind.ADMIN or self.role is Role.ADMIN
 
+
+# The tenant of who has none and is no admin: nothing is in it.
+NO_TENANT = "0" * 26
+
+
+class Sight(Contract):
+    """What exists for somebody: a tenant's things, and of private spaces those of some makers."""
+
+    tenant_id: TenantId | None = None  # None: every tenant's
+    makers: list[Id] | None = []  # None: everybody's private spaces
+
+    def sees(self, tenant_id: str | None, private_to: str | None) -> bool:
+        """Whether a space exists for them. `private_to` is its maker when it is private, and None when it is not."""
+        if self.tenant_id is not None and self.tenant_id != tenant_id:
+            return False
+        return private_to is None or self.makers is None or private_to in self.makers
+
+
+# Of services, for what they ask for themselves.
+EVERYTHING = Sight(tenant_id=None, makers=None)
 
 R = TypeVar("R", bound=Reply)
 
@@ -217,8 +238,13 @@ class RedeemTicket(Command[PrincipalReply]):
 
 
 class AccessChanged(Message):
-    """A credential or space changed: forget what is cached about it. A hint; caches also expire."""
+    """A credential or space changed: forget what is cached about it. A hint; caches also expire.
+
+    A space says who sees it now: what others have open on it ends.
+    """
 
     subject: ClassVar = Subject("reg.changed.{what}.{changed_id}")
     what: str  # "principal" or "space"
     changed_id: Id
+    tenant_id: TenantId | None = None
+    private_to: str | None = None

@@ -114,6 +114,8 @@ CATALOG: tuple[Entry, ...] = (
     Entry(spaces.ListSpaces, "gateway", "registry"),
     Entry(spaces.UpdateSpace, "gateway", "registry"),
     Entry(spaces.DeleteSpace, "gateway", "registry"),
+    Entry(spaces.SetCover, "gateway", "registry"),
+    Entry(spaces.CheckSpaces, "gateway", "registry"),
     Entry(spaces.SpaceEvent, "registry, scheduler", "gateways", HINT),
     # connections
     Entry(connections.Attach, "gateway", "registry"),

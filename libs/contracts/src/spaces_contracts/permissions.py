@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spaces_contracts.access import Permission, Principal, PrincipalKind, Role
+from spaces_contracts.access import (
+    NO_TENANT,
+    Permission,
+    Principal,
+    PrincipalKind,
+    Role,
+    Sight,
+)
 
 
 class Whose(StrEnum):
@@ -19,6 +26,7 @@ class Whose(StrEnum):
     OWN = "the caller's own"
     MADE = "the caller's own; owners: their tenant's; admins: all"
     TENANT = "the caller's tenant's; admins: all"
+    SEEN = "the caller's tenant's, in spaces that they see; admins: all"
     SCOPE = "the spaces that the worker token names"
     PLATFORM = "all"
     SERVICE = "services among themselves"
@@ -26,8 +34,8 @@ class Whose(StrEnum):
 
 P = Permission
 _TENANT_WIDE = frozenset({
-    P.REQUESTS_READ, P.REQUESTS_WRITE, P.SPACES_READ, P.SPACES_WRITE, P.WORKERS_READ, P.WORKERS_MANAGE,
-    P.KEYS_MANAGE,
+    P.REQUESTS_READ, P.REQUESTS_WRITE, P.SPACES_READ, P.SPACES_WRITE, P.SPACES_PRIVATE, P.WORKERS_READ,
+    P.WORKERS_MANAGE, P.KEYS_MANAGE,
 })  # fmt: skip
 # What a key can be given; the rest is for people.
 KEY_SCOPES = _TENANT_WIDE | {P.USERS_MANAGE, P.AUDIT_READ}
@@ -63,6 +71,18 @@ def allows(principal: Principal, permission: Permission) -> bool:
 
 def _granted(principal: Principal) -> frozenset[Permission]:
     return KINDS[principal.kind] if principal.role is None else ROLES[principal.role]
+
+
+def maker_of(principal: Principal) -> str:
+    """As whose a space counts that the principal makes: the person's, or the key's that is no person's."""
+    return principal.user_id or principal.principal_id
+
+
+def sight_of(principal: Principal) -> Sight:
+    """What exists for a principal. A worker token is asked for the spaces that it names instead."""
+    tenant_id = None if principal.is_admin else principal.tenant_id or NO_TENANT
+    all_private = allows(principal, Permission.SPACES_PRIVATE)
+    return Sight(tenant_id=tenant_id, makers=None if all_private else [maker_of(principal)])
 
 
 @dataclass(frozen=True)
@@ -104,38 +124,38 @@ RULES: tuple[Rule, ...] = (
     ), commands=("ListLogins", "EndLogin", "ChangePassword")),
     Rule("open a browser socket", Whose.OWN, (P.REQUESTS_READ, P.REQUESTS_WRITE), http=("create_ticket",),
          commands=("CreateTicket",)),
-    Rule("submit and cancel requests", Whose.TENANT, (P.REQUESTS_WRITE,), http=(
+    Rule("submit and cancel requests", Whose.SEEN, (P.REQUESTS_WRITE,), http=(
         "submit_request", "cancel_request", "cancel_requests", "retry_request", "retry_requests", "upload_file",
         "submit_websocket_request",
     ), frames=("submit", "cancel"), commands=("Submit", "CancelRequest", "CancelRequests")),
-    Rule("read requests and results", Whose.TENANT, (P.REQUESTS_READ,), http=(
+    Rule("read requests and results", Whose.SEEN, (P.REQUESTS_READ,), http=(
         "get_request", "get_request_details", "list_requests", "stream_request_events", "download_file",
         "get_websocket_status",
     ), frames=("subscribe", "unsubscribe"), commands=(
         "GetRequests", "ListRequests", "FindRequests", "GetRequestDetails", "ListPrincipals",
     )),
-    Rule("read what things in lists are called", Whose.TENANT, (
+    Rule("read what things in lists are called", Whose.SEEN, (
         P.REQUESTS_READ, P.SPACES_READ, P.WORKERS_READ,
     ), commands=("GetNames",)),
     # Whoever may do anything in a space names it first.
-    Rule("find a space", Whose.TENANT, (
+    Rule("find a space", Whose.SEEN, (
         P.SPACES_READ, P.SPACES_WRITE, P.REQUESTS_READ, P.REQUESTS_WRITE, P.WORKERS_READ, P.WORKERS_SERVE,
-    ), http=("get_space",), commands=("GetSpace",)),
-    Rule("look at spaces and their queues", Whose.TENANT, (P.SPACES_READ,), http=(
+    ), http=("get_space", "get_cover"), commands=("GetSpace",)),
+    Rule("look at spaces and their queues", Whose.SEEN, (P.SPACES_READ,), http=(
         "list_spaces", "get_queue", "list_busy_queues",
     ), commands=("ListSpaces", "GetQueues", "ListBusyQueues")),
-    Rule("make, change and remove spaces", Whose.TENANT, (P.SPACES_WRITE,), http=(
-        "create_space", "update_space", "delete_space", "add_space_with_form",
-    ), commands=("CreateSpace", "UpdateSpace", "DeleteSpace")),
-    Rule("look at workers", Whose.TENANT, (P.WORKERS_READ,), http=("list_space_connections", "list_connections"),
+    Rule("make, change and remove spaces", Whose.SEEN, (P.SPACES_WRITE,), http=(
+        "create_space", "update_space", "delete_space", "add_space_with_form", "put_cover", "delete_cover",
+    ), commands=("CreateSpace", "UpdateSpace", "DeleteSpace", "SetCover")),
+    Rule("look at workers", Whose.SEEN, (P.WORKERS_READ,), http=("list_space_connections", "list_connections"),
          commands=("ListConnections", "GetConnectionLoads")),
-    Rule("drain and disconnect workers", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
+    Rule("drain and disconnect workers", Whose.SEEN, (P.WORKERS_MANAGE,), http=(
         "drain_connection", "kick_connection",
     ), commands=("ControlConnection",)),
-    Rule("make, list and revoke worker tokens", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
+    Rule("make, list and revoke worker tokens", Whose.SEEN, (P.WORKERS_MANAGE,), http=(
         "create_worker_token", "list_worker_tokens", "revoke_worker_token",
     )),
-    Rule("make, list and revoke join tokens", Whose.TENANT, (P.WORKERS_MANAGE,), http=(
+    Rule("make, list and revoke join tokens", Whose.SEEN, (P.WORKERS_MANAGE,), http=(
         "create_join_token", "list_join_tokens", "revoke_join_token",
     ), commands=("CreateJoinToken", "ListJoinTokens", "RevokeJoinToken")),
     Rule("exchange a join token for a worker token", Whose.ANYBODY, http=("redeem_join_token",),
@@ -165,7 +185,7 @@ RULES: tuple[Rule, ...] = (
         "draining", "ping", "pong",
     ), commands=("Attach", "EdgeAttach")),
     Rule("ask who somebody is", Whose.SERVICE, commands=(
-        "Authenticate", "RedeemTicket", "GetLogin", "CheckPrincipals",
+        "Authenticate", "RedeemTicket", "GetLogin", "CheckPrincipals", "CheckSpaces",
     )),
     Rule("count what is used of limits", Whose.SERVICE, commands=(
         "TakeAllowance", "CountOpenRequests", "TakeStorage", "ForgetStorage",

@@ -33,6 +33,7 @@ class RequestsChanged(Message):
     subject: ClassVar = Subject("chg.{space_id}")
     space_id: SpaceId
     tenant_id: TenantId
+    private_to: str | None = None  # the space's maker, when it is private
     changes: list[RequestChange] = []
     missed: int = 0  # changes that did not fit
 

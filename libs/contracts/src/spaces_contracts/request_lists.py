@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from spaces_contracts.identifiers import ConnectionId, PrincipalId, RequestId, SpaceId, TenantId
+from spaces_contracts.access import Sight
+from spaces_contracts.identifiers import ConnectionId, PrincipalId, RequestId, SpaceId
 from spaces_contracts.message import Command, Contract, Done, Reply
 from spaces_contracts.requests import MAX_BATCH, RequestList, RequestState, RequestView
 from spaces_contracts.subject import Subject
@@ -15,10 +16,9 @@ MAX_AT_ONCE = 1000
 PREFIX_PATTERN = r"^[0-9a-z]{1,32}$"
 
 
-class RequestFilter(Contract):
-    """Which requests. The times are those in their ids: when a gateway took them."""
+class RequestFilter(Sight):
+    """Which requests, of those in sight. The times are those in their ids: when a gateway took them."""
 
-    tenant_id: TenantId | None = None  # None: any (admins)
     space_id: SpaceId | None = None
     states: list[RequestState] = Field(default_factory=list)  # none: any
     principal_ids: list[PrincipalId] | None = None  # made by one of these
@@ -94,13 +94,12 @@ class RequestDetails(Reply):
     retried_as: list[RequestId] = Field(default_factory=list)  # oldest first
 
 
-class GetRequestDetails(Command[RequestDetails]):
+class GetRequestDetails(Sight, Command[RequestDetails]):
     """A request's input and story. Problem: request_not_found."""
 
     subject: ClassVar = Subject("rpc.sched.details")
     reply: ClassVar = RequestDetails
     request_id: RequestId
-    tenant_id: TenantId | None = None
 
 
 class Retry(Contract):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from spaces_contracts.access import Sight
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import (
     ConnectionId,
@@ -100,6 +101,7 @@ class RequestView(Contract):
     request_id: RequestId
     space_id: SpaceId
     tenant_id: TenantId
+    private_to: str | None = None  # the maker of its space, when that is private
     principal_id: PrincipalId
     state: RequestState
     priority: int = 0
@@ -130,13 +132,12 @@ class RequestList(Reply):
     next_cursor: str | None = None
 
 
-class GetRequests(Command[RequestList]):
-    """Reads requests by id; unknown ids, and those of other tenants, are left out."""
+class GetRequests(Sight, Command[RequestList]):
+    """Reads requests by id; unknown ids, and what is out of sight, are left out."""
 
     subject: ClassVar = Subject("rpc.sched.get")
     reply: ClassVar = RequestList
     request_ids: list[RequestId] = Field(max_length=MAX_BATCH)
-    tenant_id: TenantId | None = None  # None = any (admins)
     with_payload: bool = False
     with_output: bool = True
 
@@ -147,7 +148,7 @@ class RequestReply(Reply):
     request: RequestView
 
 
-class CancelRequest(Command[RequestReply]):
+class CancelRequest(Sight, Command[RequestReply]):
     """Asks for an end: at once when queued, at its worker when running.
 
     Problem: request_not_found.
@@ -156,7 +157,6 @@ class CancelRequest(Command[RequestReply]):
     subject: ClassVar = Subject("rpc.sched.cancel")
     reply: ClassVar = RequestReply
     request_id: RequestId
-    tenant_id: TenantId | None = None
 
 
 class HolderReply(Reply):

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from spaces_contracts.access import Act
+from spaces_contracts.access import MAX_CHECKED, Act
 from spaces_contracts.files import InputKind
-from spaces_contracts.identifiers import Name, SpaceId, TenantId
-from spaces_contracts.message import Contract, Done, Message, Reply
+from spaces_contracts.identifiers import Id, Name, SpaceId, TenantId
+from spaces_contracts.message import Command, Contract, Done, Message, Reply
 from spaces_contracts.subject import Subject
 
 
@@ -18,6 +18,22 @@ class WhenOffline(StrEnum):
 
     REJECT = "reject"
     QUEUE = "queue"
+
+
+class Visibility(StrEnum):
+    """For whom a space exists: all of its tenant, or its maker and whoever has `spaces:private`."""
+
+    TENANT = "tenant"
+    PRIVATE = "private"
+
+
+class CoverPicture(Contract):
+    """The picture of a space; its bytes are in the file store."""
+
+    cover_id: Id
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    media_type: str
+    size_bytes: int
 
 
 class SpacePolicy(Contract):
@@ -46,8 +62,18 @@ class Space(Contract):
     policy: SpacePolicy = SpacePolicy()
     connected: bool = False
     connections: int = 0
+    visibility: Visibility = Visibility.TENANT
+    created_by: Id | None = (
+        None  # a person, or a key that is no person's; None: made before this was noted
+    )
+    cover: CoverPicture | None = None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def private_to(self) -> str | None:
+        """The maker of a private space, empty when nobody knows; None for one that is not private."""
+        return (self.created_by or "") if self.visibility is Visibility.PRIVATE else None
 
 
 class SpaceReply(Reply):
@@ -74,6 +100,7 @@ class CreateSpace(Act[SpaceReply]):
     inputs: list[InputKind] = [InputKind.PROMPT]
     policy: SpacePolicy = SpacePolicy()
     enabled: bool = True
+    visibility: Visibility = Visibility.TENANT
 
 
 class GetSpace(Act[SpaceReply]):
@@ -105,6 +132,38 @@ class UpdateSpace(Act[SpaceReply]):
     enabled: bool | None = None
     inputs: list[InputKind] | None = None
     policy: SpacePolicy | None = None
+    visibility: Visibility | None = None
+
+
+class SetCover(Act[SpaceReply]):
+    """Gives a space a picture that is stored already, or takes it away."""
+
+    subject: ClassVar = Subject("rpc.reg.space_cover")
+    reply: ClassVar = SpaceReply
+    space_id: SpaceId
+    cover: CoverPicture | None = None
+
+
+class SpaceAudience(Contract):
+    """For whom a space exists now."""
+
+    space_id: SpaceId
+    tenant_id: TenantId
+    private_to: str | None = None
+
+
+class SpaceAudiences(Reply):
+    """Of the spaces that are not deleted."""
+
+    spaces: list[SpaceAudience] = []
+
+
+class CheckSpaces(Command[SpaceAudiences]):
+    """For whom some spaces exist now: asked by a gateway that may have missed a change."""
+
+    subject: ClassVar = Subject("rpc.reg.space_check")
+    reply: ClassVar = SpaceAudiences
+    space_ids: list[SpaceId] = Field(max_length=MAX_CHECKED)
 
 
 class DeleteSpace(Act[Done]):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from spaces_contracts.access import Act
+from spaces_contracts.access import Act, Sight
 from spaces_contracts.identifiers import Id
 from spaces_contracts.message import Command, Contract, Reply
 from spaces_contracts.subject import Subject
@@ -117,10 +117,9 @@ class BusyQueues(Reply):
     more: int = 0
 
 
-class ListBusyQueues(Command[BusyQueues]):
+class ListBusyQueues(Sight, Command[BusyQueues]):
     """Spaces in which something waits or runs."""
 
     subject: ClassVar = Subject("rpc.sched.busy")
     reply: ClassVar = BusyQueues
-    tenant_id: Id | None = None
     limit: int = Field(default=100, ge=1, le=500)

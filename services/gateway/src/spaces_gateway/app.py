@@ -17,6 +17,7 @@ from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import MAX_FRAME_BYTES
 from spaces_gateway.access import Access
 from spaces_gateway.certificate import Certificate
+from spaces_gateway.files.covers import CoverStore
 from spaces_gateway.files.limits import UnpackLimits
 from spaces_gateway.files.meters import FileMeters
 from spaces_gateway.files.retention import RetentionSweep
@@ -131,8 +132,9 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
             settings, name=GATEWAY_CLIENT_NAME + gateway_id, clock=clock, metrics=metrics
         )
     access = Access(bus, clock)
+    store = open_store(settings.files_url or str(settings.files_dir))
     files = FileStore(
-        open_store(settings.files_url or str(settings.files_dir)),
+        store,
         settings.max_file_bytes,
         FileMeters(metrics),
         Room(bus),
@@ -156,6 +158,7 @@ def build_services(settings: GatewaySettings, bus: Bus | None) -> tuple[Services
         loop_metrics=LoopMetrics(metrics),
         access=access,
         files=files,
+        covers=CoverStore(store),
         links=links,
         quotas=quotas,
         submission=submission,

@@ -12,6 +12,7 @@ from spaces_chassis.bus import Bus
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.request_lists import NoteRetries, Retry
 from spaces_contracts.requests import GetRequests, RequestView
@@ -77,7 +78,7 @@ class Retries:
         """With what was asked, without what came of it. What does not fit together is read in halves."""
         command = GetRequests(
             request_ids=list(request_ids),
-            tenant_id=actor.tenant_id,
+            **dict(sight_of(actor)),
             with_payload=True,
             with_output=False,
         )

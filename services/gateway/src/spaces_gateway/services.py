@@ -14,6 +14,7 @@ from spaces_contracts.client_socket import After
 from spaces_contracts.identifiers import GatewayId
 from spaces_contracts.requests import RequestView
 from spaces_gateway.access import Access
+from spaces_gateway.files.covers import CoverStore
 from spaces_gateway.files.signing import FileLinks
 from spaces_gateway.files.store import FileStore
 from spaces_gateway.quotas.quotas import Quotas
@@ -34,6 +35,7 @@ class Services:
     loop_metrics: LoopMetrics  # one a process: a second one would register its names twice
     access: Access
     files: FileStore
+    covers: CoverStore
     links: FileLinks
     quotas: Quotas
     submission: Submission

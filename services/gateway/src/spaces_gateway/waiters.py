@@ -12,6 +12,7 @@ import structlog
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import EVERYTHING
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import MAX_BATCH, GetRequests, RequestFinished, RequestView
@@ -97,7 +98,9 @@ class Waiters:
 
     async def look_up(self, request_ids: Sequence[str]) -> None:
         """Reads requests now and tells their watchers. Raises ProblemError (unavailable)."""
-        reply = await self._bus.request(GetRequests(request_ids=list(request_ids)))
+        reply = await self._bus.request(
+            GetRequests(request_ids=list(request_ids), **dict(EVERYTHING))
+        )
         for view in reply.requests:
             self.seen(view)
 

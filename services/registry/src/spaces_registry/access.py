@@ -28,6 +28,7 @@ from spaces_contracts.access import (
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.limits import Limits
 from spaces_contracts.message import Done
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import KINDS, Code
 from spaces_contracts.quotas import Holder, LimitName
 from spaces_registry.access_store import Known
@@ -120,7 +121,9 @@ class Access:
         """Revoked ones too."""
         require_issuer(command.actor, command.kind)
         own = only_own(command.actor) if command.kind is PrincipalKind.API_KEY else None
-        found = await self._access.credentials(command.kind, tenant_filter(command.actor), own)
+        found = await self._access.credentials(
+            command.kind, tenant_filter(command.actor), own, sight_of(command.actor).makers
+        )
         return CredentialList(credentials=found)
 
     async def revoke_credential(self, command: RevokeCredential) -> CredentialReply:
@@ -153,7 +156,11 @@ class Access:
 
     async def _seen(self, actor: Principal, principal_id: str) -> Credential:
         credential = await self._access.credential(principal_id)
-        if credential is None or not sees_credential(actor, credential.principal):
+        if (
+            credential is None
+            or not sees_credential(actor, credential.principal)
+            or await self._spaces.hides(sight_of(actor), credential.principal.space_ids)
+        ):
             raise ProblemError.of(Code.KEY_NOT_FOUND, "No such key or token")
         return credential
 

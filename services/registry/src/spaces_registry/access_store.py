@@ -12,12 +12,17 @@ from spaces_contracts.access import Credential, Permission, Principal, Principal
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.permissions import KEY_SCOPES, ROLES
 from spaces_contracts.problems import Code
+from spaces_registry.sight_sql import hidden_among
 
 TICKET_S = 30.0
 # As many as fit in one message.
 _LISTED = 2000
 
-_PRINCIPAL = """
+_SPACES = """
+    ARRAY(SELECT t.space_id FROM registry.worker_token_space t
+           WHERE t.principal_id = p.principal_id ORDER BY t.space_id)
+"""
+_PRINCIPAL = f"""
     p.principal_id, p.kind, p.name, p.prefix, p.created_at, p.revoked_at, p.last_used_at,
     p.user_id, p.scopes, p.expires_at, u.role,
     CASE p.kind WHEN 'user' THEN u.tenant_id ELSE p.tenant_id END AS tenant_id,
@@ -25,8 +30,7 @@ _PRINCIPAL = """
     CASE WHEN p.revoked_at IS NOT NULL THEN 'token_revoked'
          WHEN u.disabled_at IS NOT NULL THEN 'user_disabled'
          WHEN p.expires_at <= clock_timestamp() THEN 'token_expired' END AS obstacle,
-    ARRAY(SELECT t.space_id FROM registry.worker_token_space t
-           WHERE t.principal_id = p.principal_id ORDER BY t.space_id) AS space_ids
+    {_SPACES} AS space_ids
 """
 _FROM = "registry.principal p LEFT JOIN registry.person u USING (user_id)"
 # A refresh secret is good for an exchange only.
@@ -204,20 +208,29 @@ class AccessStore:
         return stored if same and stored.revoked_at is None else None
 
     async def credentials(
-        self, kind: PrincipalKind, only: str | None, user_id: str | None = None
+        self,
+        kind: PrincipalKind,
+        only: str | None,
+        user_id: str | None = None,
+        makers: Sequence[str] | None = None,
     ) -> list[Credential]:
-        """Credentials of a kind, newest first, of all tenants or of one, or those that one person made."""
+        """Credentials of a kind, newest first, of all tenants or of one, or those that one person made.
+
+        Worker tokens for private spaces of others than these makers are left out (None: nobody's are).
+        """
         rows = await self._database.fetch(
             f"""
             SELECT {_PRINCIPAL} FROM {_FROM}
              WHERE p.kind = $1 AND ($2::text IS NULL OR p.tenant_id = $2)
                AND ($4::text IS NULL OR p.user_id = $4)
+               AND NOT {hidden_among(_SPACES, "$5")}
              ORDER BY p.created_at DESC, p.principal_id DESC LIMIT $3
             """,
             kind.value,
             only,
             _LISTED,
             user_id,
+            makers,
         )
         return [_credential(row) for row in rows]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Permission, Principal, PrincipalKind, Role
-from spaces_contracts.permissions import KEY_SCOPES, allows, permissions_of
+from spaces_contracts.permissions import KEY_SCOPES, allows, permissions_of, sight_of
 from spaces_contracts.problems import Code
 
 # The tenant of whoever does not care about tenants; the first migration makes it.
@@ -26,11 +26,11 @@ def sees_tenant(actor: Principal, tenant_id: str | None) -> bool:
     return actor.is_admin or (actor.tenant_id is not None and actor.tenant_id == tenant_id)
 
 
-def sees_space(actor: Principal, tenant_id: str, space_id: str) -> bool:
-    """Whether a space exists for the actor; a worker token sees the spaces it may serve."""
+def sees_space(actor: Principal, space_id: str, tenant_id: str, private_to: str | None) -> bool:
+    """Whether a space exists for the actor; a worker token sees the spaces it may serve, private or not."""
     if actor.kind is PrincipalKind.WORKER_TOKEN:
         return space_id in actor.space_ids
-    return sees_tenant(actor, tenant_id)
+    return sight_of(actor).sees(tenant_id, private_to)
 
 
 def sees_credential(actor: Principal, credential: Principal) -> bool:

@@ -9,6 +9,7 @@ import asyncpg
 
 from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.database import Database
+from spaces_contracts.access import Sight
 from spaces_contracts.connections import (
     LEASE_S,
     AgentInfo,
@@ -19,6 +20,7 @@ from spaces_contracts.connections import (
 )
 from spaces_registry.leases import DOUBTED_GATEWAY_LEASE_S, DOUBTED_LEASE_S, doubtful
 from spaces_registry.seats import Seated
+from spaces_registry.sight_sql import seen
 
 # As many as fit in one message.
 _LISTED = 2000
@@ -312,30 +314,32 @@ class ConnectionStore:
         )
         return {ConnectionState(state): count for state, count in dict(row or {}).items()}
 
-    async def listed(self, tenant_id: str | None, space_id: str | None) -> list[Connection]:
-        """The newest live connections of one tenant, one space, or all."""
+    async def listed(self, sight: Sight, space_id: str | None) -> list[Connection]:
+        """The newest live connections of the spaces in sight, or of one of them."""
         rows = await self._database.fetch(
             f"""
             SELECT c.*, coalesce(c.lease_until, g.lease_until) - make_interval(secs => $4) AS heard_at, {LEASES_LEFT}
               FROM registry.connection c JOIN registry.space s USING (space_id)
               LEFT JOIN registry.gateway g USING (gateway_id)
              WHERE c.ended_at IS NULL
-               AND ($1::text IS NULL OR s.tenant_id = $1)
+               AND {seen("$1", "$5")}
                AND ($2::text IS NULL OR c.space_id = $2)
              ORDER BY c.since DESC, c.connection_id DESC LIMIT $3
             """,
-            tenant_id,
+            sight.tenant_id,
             space_id,
             _LISTED,
             LEASE_S,
+            sight.makers,
         )
         return [_connection(row) for row in rows]
 
     async def owner(self, connection_id: str) -> asyncpg.Record | None:
-        """Space, tenant, credential and liveness of a connection, ended ones too."""
+        """Space, its tenant and audience, credential and liveness of a connection, ended ones too."""
         return await self._database.fetchrow(
             """
-            SELECT c.space_id, s.tenant_id, c.principal_id, c.ended_at IS NULL AS live
+            SELECT c.space_id, s.tenant_id, c.principal_id, c.ended_at IS NULL AS live,
+                   CASE WHEN s.visibility = 'private' THEN coalesce(s.created_by, '') END AS private_to
               FROM registry.connection c JOIN registry.space s USING (space_id)
              WHERE c.connection_id = $1
             """,

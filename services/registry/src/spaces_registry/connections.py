@@ -15,8 +15,9 @@ from spaces_contracts.connections import (
     WorkerBye,
 )
 from spaces_contracts.message import Done
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
-from spaces_registry.actors import sees_space, tenant_filter
+from spaces_registry.actors import sees_space
 from spaces_registry.endings import Endings, Reason
 from spaces_registry.hints import Hints
 from spaces_registry.lease_store import SOCKET_LOST, UNREACHABLE
@@ -77,9 +78,8 @@ class Connections:
         """Live ones, newest first."""
         actor = command.actor
         if command.space_id is not None:
-            space = await self._spaces.space(command.space_id)
-            require_seen(actor, space.tenant_id if space else "", command.space_id)
-        found = await self._connections.listed(tenant_filter(actor), command.space_id)
+            require_seen(actor, await self._spaces.space(command.space_id), command.space_id)
+        found = await self._connections.listed(sight_of(actor), command.space_id)
         return ConnectionList(connections=found)
 
     async def _suspect(self, connection_ids: Sequence[str], cause: str, lease_s: float) -> None:
@@ -89,11 +89,11 @@ class Connections:
     async def _controlled(self, actor: Principal, command: ControlConnection) -> str:
         """The space of a connection that the actor may control."""
         row = await self._connections.owner(command.connection_id)
-        if row is None or not sees_space(actor, row["tenant_id"], row["space_id"]):
-            raise _not_found()
-        if not row["live"]:
+        if row is None or not row["live"]:
             raise _not_found()
         space_id: str = row["space_id"]
+        if not sees_space(actor, space_id, row["tenant_id"], row["private_to"]):
+            raise _not_found()
         return space_id
 
 

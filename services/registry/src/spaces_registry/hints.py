@@ -11,6 +11,7 @@ from spaces_contracts.message import Message
 from spaces_contracts.problems import Problem
 from spaces_contracts.quotas import QuotaChanged
 from spaces_contracts.requests import Announce
+from spaces_contracts.spaces import Space
 
 # An announcement of many requests travels in several messages.
 _ANNOUNCED_TOGETHER = 256
@@ -26,9 +27,16 @@ class Hints:
         """Caches forget the credential."""
         await self._publish(AccessChanged(what="principal", changed_id=principal_id))
 
-    async def space_changed(self, space_id: str) -> None:
-        """Caches forget the space."""
-        await self._publish(AccessChanged(what="space", changed_id=space_id))
+    async def space_changed(self, space: Space) -> None:
+        """Caches forget the space; who does not see it any more loses what is open on it."""
+        await self._publish(
+            AccessChanged(
+                what="space",
+                changed_id=space.space_id,
+                tenant_id=space.tenant_id,
+                private_to=space.private_to,
+            )
+        )
 
     async def quota_changed(self, changed_id: str) -> None:
         """Gateways ask for the limits of a tenant or key anew."""

@@ -1,5 +1,6 @@
 """All SQL on join tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -8,6 +9,7 @@ from spaces_chassis.database import Connection as Transaction
 from spaces_chassis.database import Database
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.joins import JoinToken
+from spaces_registry.sight_sql import hidden_among
 
 # As many as fit in one message.
 _LISTED = 2000
@@ -64,29 +66,35 @@ class JoinStore:
         )
         return None if row is None else _join(row)
 
-    async def listed(self, only: str | None) -> list[JoinToken]:
-        """Of all tenants or of one, newest first."""
+    async def listed(self, only: str | None, makers: Sequence[str] | None) -> list[JoinToken]:
+        """Of all tenants or of one, newest first, without those for private spaces of others than the makers."""
         rows = await self._database.fetch(
             f"""
-            SELECT {_JOIN} FROM registry.join_token WHERE $1::text IS NULL OR tenant_id = $1
+            SELECT {_JOIN} FROM registry.join_token
+             WHERE ($1::text IS NULL OR tenant_id = $1) AND NOT {hidden_among("space_ids", "$3")}
              ORDER BY created_at DESC, join_id DESC LIMIT $2
             """,
             only,
             _LISTED,
+            makers,
         )
         return [_join(row) for row in rows]
 
-    async def revoke(self, join_id: str, only: str | None) -> JoinToken | None:
-        """The token, taken back unless it was used; None when there is none such in the tenant."""
+    async def revoke(
+        self, join_id: str, only: str | None, makers: Sequence[str] | None
+    ) -> JoinToken | None:
+        """The token, taken back unless it was used; None when there is none such that they see."""
         row = await self._database.fetchrow(
             f"""
             UPDATE registry.join_token
                SET revoked_at = CASE WHEN used_at IS NULL THEN coalesce(revoked_at, clock_timestamp()) END
              WHERE join_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
+               AND NOT {hidden_among("space_ids", "$3")}
             RETURNING {_JOIN}
             """,
             join_id,
             only,
+            makers,
         )
         return None if row is None else _join(row)
 

@@ -14,6 +14,7 @@ from spaces_contracts.joins import (
     RedeemJoinToken,
     RevokeJoinToken,
 )
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_registry.access import require_hash
 from spaces_registry.actors import require_issuer, tenant_filter
@@ -63,11 +64,16 @@ class Joins:
 
     async def list(self, command: ListJoinTokens) -> JoinTokenList:
         """Used and revoked ones too."""
-        return JoinTokenList(join_tokens=await self._joins.listed(tenant_filter(command.actor)))
+        actor = command.actor
+        found = await self._joins.listed(tenant_filter(actor), sight_of(actor).makers)
+        return JoinTokenList(join_tokens=found)
 
     async def revoke(self, command: RevokeJoinToken) -> JoinTokenReply:
         """What came of a used one is a worker token, and is revoked as such."""
-        token = await self._joins.revoke(command.join_id, tenant_filter(command.actor))
+        actor = command.actor
+        token = await self._joins.revoke(
+            command.join_id, tenant_filter(actor), sight_of(actor).makers
+        )
         if token is None:
             raise ProblemError.of(Code.KEY_NOT_FOUND, "No such join token")
         if token.used_by is not None:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from spaces_chassis.database import Database
+from spaces_contracts.access import Sight
 from spaces_contracts.names import PrincipalName, SpaceName, WorkerName
+from spaces_registry.sight_sql import seen
 
 # Logins and keys of one person that are looked for; older logins are forgotten anyway.
 _FOUND = 2000
@@ -15,16 +17,17 @@ class NameStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spaces(self, space_ids: Sequence[str], tenant_id: str | None) -> list[SpaceName]:
-        """Of the tenant's spaces."""
+    async def spaces(self, space_ids: Sequence[str], sight: Sight) -> list[SpaceName]:
+        """Of the spaces in sight."""
         rows = await self._database.fetch(
-            """
+            f"""
             SELECT s.space_id, s.name, s.tenant_id, t.name AS tenant_name
               FROM registry.space s JOIN registry.tenant t USING (tenant_id)
-             WHERE s.space_id = ANY ($1) AND ($2::text IS NULL OR s.tenant_id = $2)
+             WHERE s.space_id = ANY ($1) AND {seen("$2", "$3")}
             """,
             list(space_ids),
-            tenant_id,
+            sight.tenant_id,
+            sight.makers,
         )
         return [SpaceName(**dict(row)) for row in rows]
 
@@ -46,19 +49,18 @@ class NameStore:
         )
         return [PrincipalName(**dict(row)) for row in rows]
 
-    async def workers(
-        self, connection_ids: Sequence[str], tenant_id: str | None
-    ) -> list[WorkerName]:
-        """Of connections to the tenant's spaces, as long as they are remembered."""
+    async def workers(self, connection_ids: Sequence[str], sight: Sight) -> list[WorkerName]:
+        """Of connections to the spaces in sight, as long as they are remembered."""
         rows = await self._database.fetch(
-            """
+            f"""
             SELECT c.connection_id, coalesce(c.agent ->> 'hostname', '') AS hostname,
                    coalesce(c.agent ->> 'version', '') AS version
               FROM registry.connection c JOIN registry.space s USING (space_id)
-             WHERE c.connection_id = ANY ($1) AND ($2::text IS NULL OR s.tenant_id = $2)
+             WHERE c.connection_id = ANY ($1) AND {seen("$2", "$3")}
             """,
             list(connection_ids),
-            tenant_id,
+            sight.tenant_id,
+            sight.makers,
         )
         return [WorkerName(**dict(row)) for row in rows]
 

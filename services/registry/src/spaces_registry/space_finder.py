@@ -1,9 +1,11 @@
 """Finds the space that an actor means."""
 
 from spaces_chassis.errors import ProblemError
-from spaces_contracts.access import Principal, PrincipalKind
+from spaces_contracts.access import Principal, PrincipalKind, Sight
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Problem
-from spaces_registry.actors import sees_space, tenant_filter
+from spaces_contracts.spaces import Space
+from spaces_registry.actors import sees_space
 from spaces_registry.naming import Candidate, choose, parse_reference, space_not_found
 from spaces_registry.space_store import SpaceStore
 
@@ -22,7 +24,7 @@ class SpaceFinder:
             reference,
             await self._spaces.candidates(
                 reference,
-                None if scoped else tenant_filter(actor),
+                Sight() if scoped else sight_of(actor),
                 actor.space_ids if scoped else None,
             ),
         )
@@ -31,7 +33,8 @@ class SpaceFinder:
         return found
 
 
-def require_seen(actor: Principal, tenant_id: str, space_id: str) -> None:
-    """Raises space_not_found for a space of another tenant."""
-    if not sees_space(actor, tenant_id, space_id):
+def require_seen(actor: Principal, space: Space | None, space_id: str) -> Space:
+    """The space. Raises space_not_found for one that is not there, of another tenant, or private to others."""
+    if space is None or not sees_space(actor, space.space_id, space.tenant_id, space.private_to):
         raise ProblemError(space_not_found(space_id))
+    return space

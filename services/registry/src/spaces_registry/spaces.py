@@ -10,22 +10,22 @@ from spaces_contracts.access import Principal
 from spaces_contracts.files import InputKind
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.message import Done
+from spaces_contracts.permissions import maker_of, sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.spaces import (
+    CheckSpaces,
     CreateSpace,
     DeleteSpace,
     GetSpace,
     ListSpaces,
+    SetCover,
     Space,
+    SpaceAudiences,
     SpaceList,
     SpaceReply,
     UpdateSpace,
 )
-from spaces_registry.actors import (
-    chosen_tenant,
-    tenant_filter,
-    tenant_not_found,
-)
+from spaces_registry.actors import chosen_tenant, tenant_not_found
 from spaces_registry.endings import Endings, Reason
 from spaces_registry.hints import Hints
 from spaces_registry.naming import space_not_found
@@ -61,13 +61,15 @@ class Spaces:
             enabled=command.enabled,
             inputs=_inputs(command.inputs),
             policy=command.policy,
+            visibility=command.visibility,
+            created_by=maker_of(command.actor),
             created_at=now,
             updated_at=now,
         )
         async with self._database.transaction() as tx:
             if not await self._spaces.add(tx, space):
                 raise _name_taken(command.name)
-        await self._hints.space_changed(space.space_id)
+        await self._hints.space_changed(space)
         return await self._reply(space.space_id)
 
     async def get(self, command: GetSpace) -> SpaceReply:
@@ -78,7 +80,7 @@ class Spaces:
     async def list(self, command: ListSpaces) -> SpaceList:
         """One page, oldest first."""
         page = await self._spaces.page(
-            tenant_filter(command.actor),
+            sight_of(command.actor),
             name=command.name,
             after=command.cursor,
             limit=command.limit + 1,
@@ -98,29 +100,37 @@ class Spaces:
                 drained = await self._drain_surplus(tx, after)
         except asyncpg.UniqueViolationError:
             raise _name_taken(command.name or "") from None
-        await self._hints.space_changed(command.space_id)
+        await self._hints.space_changed(after)
         for route in drained:
             await self._hints.drain(route)
         if before.enabled and not after.enabled:
             await self._endings.end_of_space(command.space_id, Reason.SPACE_DISABLED)
         return await self._reply(command.space_id)
 
+    async def set_cover(self, command: SetCover) -> SpaceReply:
+        """The picture is stored before this, and one that was replaced is removed after it."""
+        async with self._database.transaction() as tx:
+            space = await self._locked(tx, command.actor, command.space_id)
+            await self._spaces.set_cover(tx, command.space_id, command.cover)
+        await self._hints.space_changed(space)
+        return await self._reply(command.space_id)
+
+    async def check(self, command: CheckSpaces) -> SpaceAudiences:
+        """For a gateway that may have missed a change."""
+        return SpaceAudiences(spaces=await self._spaces.audiences(command.space_ids))
+
     async def delete(self, command: DeleteSpace) -> Done:
         """Ends the workers' connections; the scheduler cancels what is queued or running."""
         async with self._database.transaction() as tx:
-            await self._locked(tx, command.actor, command.space_id)
+            space = await self._locked(tx, command.actor, command.space_id)
             request_ids = await self._spaces.delete(tx, command.space_id)
-        await self._hints.space_changed(command.space_id)
+        await self._hints.space_changed(space)
         await self._hints.announce(request_ids)
         await self._endings.end_of_space(command.space_id, Reason.SPACE_DELETED)
         return Done()
 
     async def _locked(self, tx: Transaction, actor: Principal, space_id: str) -> Space:
-        space = await self._spaces.lock(tx, space_id)
-        if space is None:
-            raise ProblemError(space_not_found(space_id))
-        require_seen(actor, space.tenant_id, space_id)
-        return space
+        return require_seen(actor, await self._spaces.lock(tx, space_id), space_id)
 
     async def _drain_surplus(self, tx: Transaction, space: Space) -> Sequence[str]:
         """Workers above a lowered max_connections finish what they have; returns their routes."""
@@ -146,6 +156,7 @@ def _changes(command: UpdateSpace) -> dict[str, object]:
         "enabled": command.enabled,
         "inputs": None if command.inputs is None else _inputs(command.inputs),
         "policy": command.policy,
+        "visibility": command.visibility,
     }
     return {field: value for field, value in changes.items() if value is not None}
 

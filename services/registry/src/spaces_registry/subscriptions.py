@@ -42,7 +42,15 @@ from spaces_contracts.quotas import (
     TakeAllowance,
     TakeStorage,
 )
-from spaces_contracts.spaces import CreateSpace, DeleteSpace, GetSpace, ListSpaces, UpdateSpace
+from spaces_contracts.spaces import (
+    CheckSpaces,
+    CreateSpace,
+    DeleteSpace,
+    GetSpace,
+    ListSpaces,
+    SetCover,
+    UpdateSpace,
+)
 from spaces_contracts.system import GetSystem
 from spaces_contracts.users import (
     ChangePassword,
@@ -103,6 +111,7 @@ def subscriptions(handlers: Handlers) -> list[Route]:
     return [
         *_who(handlers),
         *_what(handlers),
+        serve(CheckSpaces, handlers.spaces.check, queue=QUEUE),
         serve(TakeAllowance, quotas.take, queue=QUEUE),
         serve(TakeStorage, quotas.take_storage, queue=QUEUE),
         serve(ForgetStorage, quotas.forget_storage, queue=QUEUE),
@@ -166,6 +175,7 @@ def _what(handlers: Handlers) -> list[Route]:
         by_rule(GetSpace, spaces.get),
         by_rule(ListSpaces, spaces.list),
         by_rule(UpdateSpace, spaces.update),
+        by_rule(SetCover, spaces.set_cover),
         by_rule(DeleteSpace, spaces.delete),
         by_rule(ControlConnection, connections.control),
         by_rule(ListConnections, connections.list),

@@ -4,8 +4,7 @@ While nobody looks it costs the path of requests one comparison a batch.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,8 +27,8 @@ from spaces_scheduler.list_store import ListStore
 
 # How long changes are collected: four frames a second is what a watcher gets.
 EVERY_S = 0.1
-# Spaces whose tenants are remembered; a space never changes its tenant.
-_KNOWN = 100_000
+# For how long it is remembered who sees a space: what a change of that may lag behind in lists.
+KNOWN_S = 0.4
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +52,8 @@ class ChangeFeed:
         self._lists = lists
         self._until = 0.0
         self._spaces: dict[str, Changes] = {}
-        self._tenants: OrderedDict[str, str] = OrderedDict()
+        self._audiences: dict[str, tuple[str, str | None]] = {}
+        self._forget_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
 
@@ -110,30 +110,34 @@ class ChangeFeed:
 
     async def _tell(self, spaces: Mapping[str, Changes]) -> None:
         try:
-            await self._learn([one for one in spaces if one not in self._tenants])
+            await self._learn(spaces)
         except DatabaseUnavailable:
             return
         except Exception:  # a hint: lists are read again now and then
             log.exception("changes_not_told")
             return
         for space_id, changes in spaces.items():
-            tenant_id = self._tenants.get(space_id)
-            if tenant_id is None:
+            audience = self._audiences.get(space_id)
+            if audience is None:
                 continue
             message = RequestsChanged(
                 space_id=space_id,
-                tenant_id=tenant_id,
+                tenant_id=audience[0],
+                private_to=audience[1],
                 changes=list(changes.latest.values()),
                 missed=changes.missed,
             )
             with suppress(BusUnavailable):
                 await self._bus.publish(message)
 
-    async def _learn(self, space_ids: Sequence[str]) -> None:
-        if space_ids:
-            self._tenants.update(await self._lists.tenants_of(space_ids))
-        while len(self._tenants) > _KNOWN:
-            self._tenants.popitem(last=False)
+    async def _learn(self, space_ids: Iterable[str]) -> None:
+        now = self._clock.monotonic()
+        if now >= self._forget_at:
+            self._audiences.clear()
+            self._forget_at = now + KNOWN_S
+        unknown = [one for one in space_ids if one not in self._audiences]
+        if unknown:
+            self._audiences.update(await self._lists.audiences_of(unknown))
 
     async def start(self) -> None:
         """Nothing to do."""

@@ -5,9 +5,11 @@ from typing import Any
 import asyncpg
 
 from spaces_chassis.database import Database
+from spaces_contracts.access import Sight
 from spaces_contracts.system import BusyQueue, BusyQueues
 from spaces_scheduler.figures import Counts
 from spaces_scheduler.queue_estimate import queue_eta_s
+from spaces_scheduler.sight_sql import seen
 
 KEEP_DAYS = 8
 
@@ -38,12 +40,12 @@ _STEPS = """
     WHERE minute >= date_trunc('minute', clock_timestamp()) - make_interval(hours => $2)
     GROUP BY 1 ORDER BY 1
 """
-_BUSY = """
+_BUSY = f"""
     SELECT b.*, s.slots, s.free, s.connections > 0 AS connected FROM (
         SELECT l.space_id, l.tenant_id, l.queued, l.running, l.mean_run_s, count(*) OVER () AS spaces,
                sum(l.queued) OVER ()::bigint AS all_queued, sum(l.running) OVER ()::bigint AS all_running
         FROM scheduler.lane l
-        WHERE (l.queued > 0 OR l.running > 0) AND ($1::text IS NULL OR l.tenant_id = $1)
+        WHERE (l.queued > 0 OR l.running > 0) AND {seen("$1", "$3", rows="l")}
         ORDER BY l.queued DESC, l.running DESC, l.space_id LIMIT $2
     ) b CROSS JOIN LATERAL scheduler.lane_slots(b.space_id) s
     ORDER BY b.queued DESC, b.running DESC, b.space_id
@@ -85,9 +87,9 @@ class FigureStore:
         """Sums of each step, oldest first; `waits` and `runs` are lists of each minute's."""
         return await self._database.fetch(_STEPS, step_s, hours)
 
-    async def busy(self, tenant_id: str | None, limit: int) -> BusyQueues:
-        """The fullest queues. Costs a look at each space."""
-        rows = await self._database.fetch(_BUSY, tenant_id, limit)
+    async def busy(self, sight: Sight, limit: int) -> BusyQueues:
+        """The fullest queues in sight. Costs a look at each space."""
+        rows = await self._database.fetch(_BUSY, sight.tenant_id, limit, sight.makers)
         totals: dict[str, Any] = dict(rows[0]) if rows else {}
         return BusyQueues(
             queues=[_busy(row) for row in rows],

@@ -27,7 +27,7 @@ class Histories:
 
     async def busy(self, command: ListBusyQueues) -> BusyQueues:
         """The fullest queues first."""
-        return await self._figures.busy(command.tenant_id, command.limit)
+        return await self._figures.busy(command, command.limit)
 
 
 def _point(row: asyncpg.Record) -> HistoryPoint:

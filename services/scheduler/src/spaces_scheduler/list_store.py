@@ -11,10 +11,12 @@ from datetime import datetime
 import asyncpg
 
 from spaces_chassis.database import Database
+from spaces_contracts.access import Sight
 from spaces_contracts.identifiers import id_at
 from spaces_contracts.request_lists import RequestFilter
 from spaces_contracts.requests import RequestState, RequestView
 from spaces_scheduler.request_store import SHORT_COLUMNS, view_of
+from spaces_scheduler.sight_sql import seen
 
 # Rows that are looked at for one page when no index names those that are wanted.
 SCANNED = 20_000
@@ -28,7 +30,8 @@ PLACED = 2_000
 # The places of queued requests are counted once a space, not once a request.
 _PAGE = f"""
     WITH wanted AS MATERIALIZED (
-        SELECT r.* FROM scheduler.request r WHERE r.request_id = ANY ($1) AND ($2::text IS NULL OR r.tenant_id = $2)
+        SELECT r.* FROM scheduler.request r JOIN scheduler.lane l ON l.space_id = r.space_id
+        WHERE r.request_id = ANY ($1) AND {seen("$2", "$3")}
     ), lanes AS MATERIALIZED (
         SELECT w.space_id, s.slots FROM (SELECT DISTINCT space_id FROM wanted WHERE state = 'queued') w
         JOIN scheduler.lane n ON n.space_id = w.space_id AND n.queued <= {PLACED}
@@ -79,11 +82,11 @@ class ListStore:
         rows = await self._database.fetch(search.sql, *search.arguments)
         return _merged(rows, limit)
 
-    async def views(self, request_ids: Sequence[str], tenant_id: str | None) -> list[RequestView]:
-        """Without payloads and outputs, newest first; those of other tenants are left out."""
+    async def views(self, request_ids: Sequence[str], sight: Sight) -> list[RequestView]:
+        """Without payloads and outputs, newest first; what is out of sight is left out."""
         if not request_ids:
             return []
-        rows = await self._database.fetch(_PAGE, list(request_ids), tenant_id)
+        rows = await self._database.fetch(_PAGE, list(request_ids), sight.tenant_id, sight.makers)
         return [view_of(row) for row in rows]
 
     async def by_space(self, request_ids: Sequence[str]) -> list[list[str]]:
@@ -95,13 +98,13 @@ class ListStore:
         )
         return [row["ids"] for row in rows]
 
-    async def tenants_of(self, space_ids: Sequence[str]) -> dict[str, str]:
-        """Whose spaces these are."""
+    async def audiences_of(self, space_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Whose spaces these are, and to whom they are private."""
         rows = await self._database.fetch(
-            "SELECT space_id, tenant_id FROM scheduler.lane WHERE space_id = ANY ($1)",
+            "SELECT space_id, tenant_id, private_to FROM scheduler.lane WHERE space_id = ANY ($1)",
             list(space_ids),
         )
-        return {row["space_id"]: row["tenant_id"] for row in rows}
+        return {row["space_id"]: (row["tenant_id"], row["private_to"]) for row in rows}
 
     async def cancelled(self, request_ids: Sequence[str]) -> int:
         """How many are cancelled, or asked to end."""
@@ -134,7 +137,7 @@ class _Search:
         where = " AND ".join([*which, *self.along]) or "true"
         rows = f"scheduler.request r WHERE {where}"
         if gathered:
-            rows = f"(SELECT r.request_id, r.principal_id FROM {rows} OFFSET 0) r"
+            rows = f"(SELECT r.request_id, r.principal_id, r.space_id FROM {rows} OFFSET 0) r"
         along = f"FROM {rows} ORDER BY r.request_id DESC"
         if not self.beside:
             self.parts.append(
@@ -167,14 +170,7 @@ def _search(
     search = _Search()
     if wanted.space_id is not None:
         search.along.append(f"r.space_id = {search.bind(wanted.space_id)}")
-    if wanted.tenant_id is not None and wanted.space_id is None:
-        search.along.append(f"r.tenant_id = {search.bind(wanted.tenant_id)}")
-    elif wanted.tenant_id is not None:
-        # A space's requests are all of its tenant. Asked once, not of each row: the planner walks along the space's.
-        search.along.append(
-            "EXISTS (SELECT FROM scheduler.lane l"
-            f" WHERE l.space_id = $1 AND l.tenant_id = {search.bind(wanted.tenant_id)})"
-        )
+    _bound_sight(search, wanted)
     _bound_ids(search, wanted, cursor)
     if wanted.principal_ids is not None:
         search.beside.append(f"r.principal_id = ANY ({search.bind(wanted.principal_ids)}::text[])")
@@ -185,6 +181,29 @@ def _search(
         )
     _walk_states(search, set(wanted.states), limit)
     return search
+
+
+def _bound_sight(search: _Search, wanted: RequestFilter) -> None:
+    if wanted.space_id is not None:
+        if wanted.tenant_id is not None or wanted.makers is not None:
+            # Asked once, not of each row: the planner walks along the space's.
+            tenant_id, makers = search.bind(wanted.tenant_id), search.bind(wanted.makers)
+            lane = (
+                f"SELECT FROM scheduler.lane l WHERE l.space_id = $1 AND {seen(tenant_id, makers)}"
+            )
+            search.along.append(f"EXISTS ({lane})")
+        return
+    tenant_id = "l.tenant_id"
+    if wanted.tenant_id is not None:
+        tenant_id = search.bind(wanted.tenant_id)
+        search.along.append(f"r.tenant_id = {tenant_id}")
+    if wanted.makers is not None:
+        # The few spaces that are hidden are read once; a row is looked at for nothing but its space.
+        makers = search.bind(wanted.makers)
+        search.beside.append(
+            "r.space_id <> ALL (ARRAY(SELECT l.space_id FROM scheduler.lane l WHERE l.private_to IS NOT NULL"
+            f" AND l.tenant_id = {tenant_id} AND l.private_to <> ALL ({makers}::text[])))"
+        )
 
 
 def _walk_states(search: _Search, states: set[RequestState], limit: int) -> None:

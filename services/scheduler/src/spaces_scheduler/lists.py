@@ -44,7 +44,7 @@ class Lists:
     async def page(self, command: ListRequests) -> RequestList:
         """A page without payloads and outputs."""
         found = await self._lists.find(command, command.limit, command.cursor)
-        views = await self._lists.views(found.request_ids, command.tenant_id)
+        views = await self._lists.views(found.request_ids, command)
         return RequestList(requests=views, next_cursor=found.cursor)
 
     async def find(self, command: FindRequests) -> RequestIds:
@@ -55,7 +55,7 @@ class Lists:
     async def details(self, command: GetRequestDetails) -> RequestDetails:
         """Raises request_not_found."""
         views = await self._requests.get(
-            [command.request_id], command.tenant_id, with_payload=True, with_output=False
+            [command.request_id], command, with_payload=True, with_output=False
         )
         if not views:
             raise ProblemError.of(
@@ -73,7 +73,7 @@ class Lists:
         for ids in await self._lists.by_space(found.request_ids):
             for start in range(0, len(ids), CANCELLED_TOGETHER):
                 part = ids[start : start + CANCELLED_TOGETHER]
-                await self._requests.cancel_all(part, command.tenant_id)
+                await self._requests.cancel_all(part, command)
                 await self._announcer.now(part)
         return CancelledRequests(
             matched=len(found.request_ids),

@@ -1,6 +1,7 @@
 """Reading requests and queues, and asking for an end."""
 
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import EVERYTHING
 from spaces_contracts.problems import Code
 from spaces_contracts.quotas import CountOpenRequests, Holder, OpenRequests, OpenRequestsReply
 from spaces_contracts.requests import (
@@ -34,7 +35,7 @@ class Questions:
         """Raises payload_too_large when the requests do not fit in one answer."""
         views = await self._store.get(
             command.request_ids,
-            command.tenant_id,
+            command,
             with_payload=command.with_payload,
             with_output=command.with_output,
         )
@@ -72,12 +73,12 @@ class Questions:
 
     async def cancel(self, command: CancelRequest) -> RequestReply:
         """Raises request_not_found."""
-        if not await self._store.cancel(command.request_id, command.tenant_id):
+        if not await self._store.cancel(command.request_id, command):
             raise ProblemError.of(
                 Code.REQUEST_NOT_FOUND, f"There is no request {command.request_id!r}."
             )
         await self._announcer.now([command.request_id])
-        (view,) = await self._store.get([command.request_id], None)
+        (view,) = await self._store.get([command.request_id], EVERYTHING)
         return RequestReply(request=view)
 
 

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 import asyncpg
 
 from spaces_chassis.database import Database
+from spaces_contracts.access import Sight
 from spaces_contracts.problems import Problem
 from spaces_contracts.requests import AskHolder, Queue, RequestState, RequestView
 from spaces_scheduler.file_lists import decode_files
 from spaces_scheduler.queue_estimate import eta_s, queue_eta_s
+from spaces_scheduler.sight_sql import seen
 
 # What a view is made of, beside its place, output and payload.
 SHORT_COLUMNS = """
-    r.request_id, r.space_id, r.tenant_id, r.principal_id, r.state, r.priority, r.attempt, r.tries,
+    r.request_id, r.space_id, r.tenant_id, l.private_to, r.principal_id, r.state, r.priority, r.attempt, r.tries,
     r.cancel_requested_at IS NOT NULL AS cancel_requested, r.inputs, r.files, r.created_at,
     r.started_at, r.finished_at, t.output_files, t.error, coalesce(t.last_n, 0) AS last_n,
     t.processing_time_seconds, t.worker_timestamp, l.queued, l.mean_run_s
@@ -39,18 +41,19 @@ class RequestStore:
     async def get(
         self,
         request_ids: Sequence[str],
-        tenant_id: str | None,
+        sight: Sight,
         *,
         with_payload: bool = False,
         with_output: bool = True,
     ) -> list[RequestView]:
-        """In the order of their ids asked for; unknown ones, and those of other tenants, are left out."""
+        """In the order of their ids asked for; unknown ones, and what is out of sight, are left out."""
         rows = await self._database.fetch(
-            _WHOLE + " WHERE r.request_id = ANY ($1) AND ($2::text IS NULL OR r.tenant_id = $2)",
+            f"{_WHOLE} WHERE r.request_id = ANY ($1) AND {seen('$2', '$5')}",
             list(request_ids),
-            tenant_id,
+            sight.tenant_id,
             with_payload,
             with_output,
+            sight.makers,
         )
         views = {row["request_id"]: view_of(row) for row in rows}
         return [views[wanted] for wanted in request_ids if wanted in views]
@@ -63,16 +66,23 @@ class RequestStore:
         queues = {row["space_id"]: _queue(row) for row in rows}
         return [queues[wanted] for wanted in space_ids if wanted in queues]
 
-    async def cancel(self, request_id: str, tenant_id: str | None) -> bool:
-        """False when there is no such request."""
-        return bool(await self.cancel_all([request_id], tenant_id))
+    async def cancel(self, request_id: str, sight: Sight) -> bool:
+        """False when there is no such request in sight."""
+        return bool(await self.cancel_all([request_id], sight))
 
-    async def cancel_all(self, request_ids: Sequence[str], tenant_id: str | None) -> list[str]:
-        """Those that exist, in one transaction: callers name some hundreds of one space at most."""
+    async def cancel_all(self, request_ids: Sequence[str], sight: Sight) -> list[str]:
+        """Those in sight, in one transaction: callers name some hundreds of one space at most."""
         rows = await self._database.fetch(
-            "SELECT scheduler.cancel_many($1, $2) AS request_id",
+            f"""
+            SELECT scheduler.cancel_many(s.ids, array_fill($2::text, ARRAY[cardinality(s.ids)])) AS request_id
+            FROM (SELECT ARRAY(
+                SELECT r.request_id FROM scheduler.request r JOIN scheduler.lane l ON l.space_id = r.space_id
+                WHERE r.request_id = ANY ($1) AND {seen("$2", "$3")}) AS ids) s
+            WHERE cardinality(s.ids) > 0
+            """,
             list(request_ids),
-            [tenant_id] * len(request_ids),
+            sight.tenant_id,
+            sight.makers,
         )
         return [row["request_id"] for row in rows]
 
@@ -123,6 +133,7 @@ def view_of(row: asyncpg.Record) -> RequestView:
         request_id=row["request_id"],
         space_id=row["space_id"],
         tenant_id=row["tenant_id"],
+        private_to=row["private_to"],
         principal_id=row["principal_id"],
         state=RequestState(row["state"]),
         priority=row["priority"],

@@ -35,6 +35,8 @@ from spaces_gateway.files.room import HeldRoom, Room, Uploader
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 READ_BYTES = 256 * 1024
+# Beside the days: what a space shows stays as long as the space does (covers.py).
+COVERS = "covers"
 _ALPHABET = {char: value for value, char in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
 
 
@@ -216,7 +218,8 @@ class FileStore:
     async def days(self) -> list[date]:
         """The days that have files."""
         listed = await obstore.list_with_delimiter_async(self._store)
-        return sorted(date.fromisoformat(prefix) for prefix in listed["common_prefixes"])
+        found = [prefix for prefix in listed["common_prefixes"] if prefix.rstrip("/") != COVERS]
+        return sorted(date.fromisoformat(prefix) for prefix in found)
 
     async def remove_day(self, day: date) -> int:
         """Removes all files of a day. Returns how many objects that were."""

@@ -9,6 +9,7 @@ from spaces_chassis.lifecycle import Part
 from spaces_gateway.http import documents, problems
 from spaces_gateway.http.accounts import AccountsApi
 from spaces_gateway.http.audit import AuditApi
+from spaces_gateway.http.covers import CoversApi
 from spaces_gateway.http.credentials import CredentialsApi
 from spaces_gateway.http.files import FilesApi
 from spaces_gateway.http.hot import HotRoutes
@@ -48,6 +49,7 @@ def build_http(
     problems.install(app)
     for api in (
         SpacesApi(services),
+        CoversApi(services),
         requests,
         RequestListsApi(services),
         FilesApi(services),

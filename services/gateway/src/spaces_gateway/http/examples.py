@@ -149,7 +149,10 @@ SPACE_FORM = form(
         "name": {"type": "string", "minLength": 1, "maxLength": 64},
         "description": {"type": "string", "maxLength": 2000},
         "card_type": {"type": "string", "enum": ["websockets"]},
-        "cover": {"type": "string", "description": "Taken and not kept."},
+        "cover": {
+            "type": "string",
+            "description": "A file part: a PNG, JPEG or WebP picture of up to 512 KiB. Anything else is not kept.",
+        },
         **{f"ws_enable_{kind}": _FLAG for kind in ("prompt", "image", "audio", "video", "file")},
     },
     ["name"],
@@ -170,5 +173,15 @@ UPLOAD_BODY = {
             "application/octet-stream": _RAW,
         },
     }
+}
+COVER_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _RAW),
+    }
+}
+PICTURE = {
+    "description": "The picture.",
+    "content": dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _RAW),
 }
 RAW_BODY = {"requestBody": {"required": True, "content": {"application/octet-stream": _RAW}}}

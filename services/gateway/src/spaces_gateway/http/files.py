@@ -9,9 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.access import EVERYTHING, Principal
 from spaces_contracts.files import FileRef
 from spaces_contracts.identifiers import is_id
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
+from spaces_contracts.requests import GetRequests
 from spaces_gateway.files.ranges import ByteRange, read_range
 from spaces_gateway.files.room import Uploader
 from spaces_gateway.files.signing import Purpose
@@ -52,6 +55,7 @@ class FilesApi:
     def __init__(self, services: Services) -> None:
         self._files = services.files
         self._links = services.links
+        self._bus = services.bus
         self._holders = Holders(services.access, services.bus)
 
     def operations(self) -> Operations:
@@ -112,7 +116,9 @@ class FilesApi:
         self, file_id: FileIdInPath, actor: Caller, wanted: RangeHeader = None
     ) -> Response:
         """Download a file."""
-        return await self._send(await self._files.owned(file_id, actor), wanted)
+        file = await self._files.owned(file_id, actor)
+        await self._require_seen(file, actor)
+        return await self._send(file, wanted)
 
     async def download_signed_file(
         self,
@@ -161,6 +167,16 @@ class FilesApi:
             request_id,
         )
         return (await self._save(request, upload)).ref()
+
+    async def _require_seen(self, file: StoredFile, actor: Principal) -> None:
+        """Raises file_not_found for the output of a request in a space that is private to others."""
+        sight = sight_of(actor)
+        if file.request_id is None or sight.makers is None:
+            return
+        command = GetRequests(request_ids=[file.request_id], with_output=False, **dict(EVERYTHING))
+        for view in (await self._bus.request(command)).requests:
+            if not sight.sees(view.tenant_id, view.private_to):
+                raise ProblemError.of(Code.FILE_NOT_FOUND, f"There is no file {file.file_id!r}.")
 
     async def _save(self, request: Request, upload: Upload) -> StoredFile:
         declared = _declared(request)

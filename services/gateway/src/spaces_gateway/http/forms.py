@@ -158,13 +158,33 @@ def is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def read_form(model: type[M], request: Request) -> M:
-    """The fields of either kind of form as a model; its files are left out. Raises BadRequest."""
+@dataclass
+class SmallFile:
+    """A file of a form that is held whole, when it is there and not over its limit."""
+
+    name: str
+    max_bytes: int
+    data: bytes | None = None
+
+    async def take(self, part: Part) -> None:
+        """Reads the part. What is over the limit is not kept, and the form goes on."""
+        held = b""
+        async for piece in part.body:
+            held += piece
+            if len(held) > self.max_bytes:
+                return
+        self.data = held
+
+
+async def read_form(model: type[M], request: Request, file: SmallFile | None = None) -> M:
+    """The fields of either kind of form as a model; its files but the one are left out. Raises BadRequest."""
     fields: dict[str, str] = {}
     if is_form(request):
         async for part in Form(request).parts():
             if not part.is_file:
                 fields[part.name] = await part.text()
+            elif file is not None and part.name == file.name:
+                await file.take(part)
     elif is_url_form(request):
         body = await read_body(request)
         try:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from spaces_chassis.errors import ProblemError
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import GetRequests, RequestState, RequestView
 from spaces_gateway.http import examples
@@ -125,7 +126,7 @@ class KeptApi:
     ) -> Response:
         """Read a request's status (kept)."""
         reply = await self._services.bus.request(
-            GetRequests(request_ids=[request_id], tenant_id=actor.tenant_id)
+            GetRequests(request_ids=[request_id], **dict(sight_of(actor)))
         )
         if not reply.requests:
             raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id!r}.")

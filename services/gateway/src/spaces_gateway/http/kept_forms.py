@@ -1,5 +1,6 @@
 """Two forms of the former platform: sign in with a cookie, and add a space."""
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -14,10 +15,12 @@ from spaces_contracts.identifiers import Name
 from spaces_contracts.keys import new_key
 from spaces_contracts.problems import Code
 from spaces_contracts.spaces import CreateSpace
+from spaces_gateway.files.covers import MAX_COVER_BYTES
 from spaces_gateway.http import examples
 from spaces_gateway.http.accounts import ASKED, CREDENTIALS, LOGIN_NAME, PASSWORD_S, sign_in
 from spaces_gateway.http.cookies import SESSION
-from spaces_gateway.http.forms import read_form
+from spaces_gateway.http.covers import set_cover
+from spaces_gateway.http.forms import SmallFile, read_form
 from spaces_gateway.http.kept import kept_refusal
 from spaces_gateway.http.operations import Operations
 from spaces_gateway.http.passwords import Password, digest
@@ -91,6 +94,7 @@ class KeptFormsApi:
 
     def __init__(self, services: Services, callers: Callers) -> None:
         self._bus = services.bus
+        self._covers = services.covers
         self._callers = callers
 
     def operations(self) -> Operations:
@@ -146,14 +150,22 @@ class KeptFormsApi:
         return response
 
     async def add_space_with_form(self, request: Request, actor: CallerOrSession) -> Response:
-        """Add a space with a form (kept)."""
+        """Add a space with a form (kept).
+
+        A `cover` that is no PNG, JPEG or WebP picture of up to 512 KiB is left out.
+        """
         try:
-            form = await read_form(KeptSpace, request)
+            cover = SmallFile("cover", MAX_COVER_BYTES)
+            form = await read_form(KeptSpace, request, cover)
             command = CreateSpace(
                 actor=actor, name=form.name, description=form.description, inputs=form.inputs()
             )
             space = (await self._bus.request(command)).space
         except (ProblemError, BadRequest) as error:
             return kept_refusal(request, error)
+        if cover.data:
+            # The space is there: a cover that is no picture, or cannot be stored now, is not worth an error.
+            with suppress(ProblemError):
+                await set_cover(self._bus, self._covers, actor, space, cover.data)
         content = to_json(KeptAdded(space_id=space.space_id, name=space.name))
         return Response(content, media_type="application/json")

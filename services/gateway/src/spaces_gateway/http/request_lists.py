@@ -10,6 +10,7 @@ from starlette.responses import Response
 from spaces_contracts.access import Principal
 from spaces_contracts.identifiers import Id
 from spaces_contracts.names import ListPrincipals
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.request_lists import (
     MAX_AT_ONCE,
@@ -144,7 +145,7 @@ class RequestListsApi:
         Each time it was given to a worker, when, and to which; what it repeats, and what repeats it.
         """
         details = await self._bus.request(
-            GetRequestDetails(request_id=request_id, tenant_id=actor.tenant_id)
+            GetRequestDetails(request_id=request_id, **dict(sight_of(actor)))
         )
         known = await names(
             self._bus,
@@ -221,7 +222,7 @@ class RequestListsApi:
     ) -> dict[str, Any]:
         """A RequestFilter's members. Problems: space_not_found, multiple_spaces."""
         wanted: dict[str, Any] = {
-            "tenant_id": actor.tenant_id,
+            **dict(sight_of(actor)),
             "states": states,
             "since": since,
             "until": until,

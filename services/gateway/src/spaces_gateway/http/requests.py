@@ -11,6 +11,7 @@ from starlette.responses import Response
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.requests import (
     CancelRequest,
@@ -143,7 +144,7 @@ class RequestsApi:
         A queued one ends at once; a running one when its worker has stopped. An ended one is returned as it is.
         """
         reply = await self._services.bus.request(
-            CancelRequest(request_id=request_id, tenant_id=actor.tenant_id)
+            CancelRequest(request_id=request_id, **dict(sight_of(actor)))
         )
         return Response(show.view_json(reply.request, self._services.links), media_type=JSON)
 
@@ -171,7 +172,7 @@ class RequestsApi:
     async def view(self, request_id: str, actor: Principal) -> RequestView:
         """One request that the actor may read. Problem: request_not_found."""
         reply = await self._services.bus.request(
-            GetRequests(request_ids=[request_id], tenant_id=actor.tenant_id)
+            GetRequests(request_ids=[request_id], **dict(sight_of(actor)))
         )
         if not reply.requests:
             raise ProblemError.of(Code.REQUEST_NOT_FOUND, f"There is no request {request_id!r}.")

@@ -21,6 +21,7 @@ from spaces_contracts.spaces import (
     SpaceList,
     SpacePolicy,
     UpdateSpace,
+    Visibility,
 )
 from spaces_gateway.http import examples
 from spaces_gateway.http.operations import Operations
@@ -28,6 +29,8 @@ from spaces_gateway.http.paths import SpaceRef, space_ref
 from spaces_gateway.http.principals import Caller
 from spaces_gateway.http.text import Text
 from spaces_gateway.services import Services
+
+_VISIBILITY = "Who sees it: all of the tenant, or its maker, the tenant's owners and admins."
 
 
 class NewSpace(BaseModel):
@@ -41,6 +44,7 @@ class NewSpace(BaseModel):
     inputs: list[InputKind] = Field(default=[InputKind.PROMPT], max_length=5)
     policy: SpacePolicy = SpacePolicy()
     enabled: bool = True
+    visibility: Visibility = Field(default=Visibility.TENANT, description=_VISIBILITY)
 
 
 class SpaceChange(BaseModel):
@@ -53,6 +57,7 @@ class SpaceChange(BaseModel):
     enabled: bool | None = None
     inputs: list[InputKind] | None = Field(default=None, max_length=5)
     policy: SpacePolicy | None = None
+    visibility: Visibility | None = Field(default=None, description=_VISIBILITY)
 
 
 class SpacesApi:
@@ -61,6 +66,7 @@ class SpacesApi:
     def __init__(self, services: Services) -> None:
         self._bus = services.bus
         self._access = services.access
+        self._covers = services.covers
 
     def operations(self) -> Operations:
         """Everything under spaces."""
@@ -132,6 +138,7 @@ class SpacesApi:
         """
         found = await self._find(space, actor)
         await self._bus.request(DeleteSpace(actor=actor, space_id=found.space_id))
+        await self._covers.remove(found.space_id, found.cover)
         return Response(status_code=204)
 
     async def get_queue(self, space: SpaceRef, actor: Caller) -> Queue:

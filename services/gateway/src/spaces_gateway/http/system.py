@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from spaces_chassis.bus.facts import broker_facts, stream_facts
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code
 from spaces_contracts.system import (
     BusyQueue,
@@ -133,7 +134,7 @@ class SystemApi:
         self, actor: Caller, limit: Annotated[int, Query(ge=1, le=500)] = 100
     ) -> BusyQueuesDocument:
         """List queues in which something waits or runs, the fullest first."""
-        busy = await self._bus.request(ListBusyQueues(tenant_id=actor.tenant_id, limit=limit))
+        busy = await self._bus.request(ListBusyQueues(limit=limit, **dict(sight_of(actor))))
         known = await names(self._bus, actor, spaces=(queue.space_id for queue in busy.queues))
         rows = []
         for queue in busy.queues:

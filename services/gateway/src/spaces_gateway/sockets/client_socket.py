@@ -11,6 +11,7 @@ from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import After, SubmitFrame
 from spaces_contracts.identifiers import new_id
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.problems import Code, Problem
 from spaces_contracts.requests import CancelRequest
 from spaces_contracts.spaces import SpaceEvent
@@ -120,8 +121,14 @@ class ClientSocket:
         """Whose it is; None before that is known."""
         return self.session.principal
 
+    @property
+    def spaces(self) -> set[str]:
+        """Spaces of which something is watched."""
+        watched = self.session.spaces | self._lists.spaces
+        return watched | {stream.space_id for stream in self._streams.values()}
+
     def go_away(self, reconnect_after_s: float) -> None:
-        """The process stops."""
+        """The process stops, or something that is watched here is not for this client any more."""
         self._perform(self.session.go_away(reconnect_after_s))
 
     def access_changed(self, principal_id: str) -> None:
@@ -302,7 +309,7 @@ class ClientSocket:
         assert actor is not None, "frames are handled once the client is known"
         space_id = effect.space_id
         try:
-            space = await hub.services.access.space(actor, space_id)
+            space = await hub.space(space_id, actor)
             await hub.sources.fanout.spaces.add(f"sev.{space_id}", self._on_space)
             if space_id not in self.session.spaces:  # unsubscribed meanwhile
                 hub.sources.fanout.spaces.remove(f"sev.{space_id}", self._on_space)
@@ -329,7 +336,7 @@ class ClientSocket:
         assert actor is not None, "frames are handled once the client is known"
         try:
             if effect.space_id is not None:
-                await self._hub.services.access.space(actor, effect.space_id)
+                await self._hub.space(effect.space_id, actor)
             await self._lists.begin(actor, effect.space_id, effect.ref)
         except ProblemError as refused:
             self._perform(
@@ -354,7 +361,7 @@ class ClientSocket:
     async def _cancel(self, effect: CancelWork) -> None:
         actor = self.session.principal
         assert actor is not None, "frames are handled once the client is known"
-        command = CancelRequest(request_id=effect.request_id, tenant_id=actor.tenant_id)
+        command = CancelRequest(request_id=effect.request_id, **dict(sight_of(actor)))
         try:
             view = (await self._hub.services.bus.request(command)).request
         except ProblemError as refused:

@@ -1,7 +1,7 @@
 """Lists of requests that clients look at: what the scheduler tells of changes, to each as much as it takes.
 
 Nothing is asked of the scheduler while nobody looks. What somebody sees is what they may read: a tenant's changes go to
-its own people and to admins.
+its own people and to admins, those in a private space to who sees it.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from spaces_chassis.errors import BusUnavailable
 from spaces_contracts.access import Principal
 from spaces_contracts.client_socket import ChangesFrame
 from spaces_contracts.identifiers import GatewayId
+from spaces_contracts.permissions import sight_of
 from spaces_contracts.request_changes import (
     MAX_CHANGES,
     WATCH_EVERY_S,
@@ -39,8 +40,8 @@ class ListWatch:
 
     def __init__(self, outbox: Outbox, actor: Principal, space_id: str | None) -> None:
         self._outbox = outbox
-        self._tenant_id = None if actor.is_admin else actor.tenant_id or ""
-        self._space_id = space_id
+        self._sight = sight_of(actor)
+        self.space_id = space_id
         self._latest: dict[str, tuple[str, RequestChange]] = {}
         self._missed = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -51,9 +52,9 @@ class ListWatch:
 
     def changed(self, message: RequestsChanged) -> None:
         """Something changed in a space, perhaps in another one."""
-        if self._tenant_id is not None and message.tenant_id != self._tenant_id:
+        if self.space_id is not None and message.space_id != self.space_id:
             return
-        if self._space_id is not None and message.space_id != self._space_id:
+        if not self._sight.sees(message.tenant_id, message.private_to):
             return
         self._missed += message.missed
         for change in message.changes:
@@ -198,6 +199,11 @@ class SocketLists:
         watch = self._mine.pop(space_id or "", None)
         if watch is not None:
             self._all.remove(watch)
+
+    @property
+    def spaces(self) -> set[str]:
+        """Those of which a list is looked at."""
+        return set(self._mine) - {""}
 
     def stop(self) -> None:
         """The socket is gone."""

@@ -1,9 +1,13 @@
-"""Credentials of what is open, asked about again after the bus was away: what was told meanwhile was missed."""
+"""Credentials of what is open, and spaces that are watched, asked about again after the bus was away.
+
+What was told meanwhile was missed.
+"""
 
 from spaces_chassis.bus import Bus
 from spaces_chassis.clock import Clock
 from spaces_chassis.errors import UnavailableError
 from spaces_contracts.access import MAX_CHECKED, AccessChanged, CheckPrincipals, Principal
+from spaces_contracts.spaces import CheckSpaces, SpaceAudience
 from spaces_gateway.access import Access
 from spaces_gateway.sockets.client_hub import ClientHub
 
@@ -38,12 +42,31 @@ class Recheck:
         self._access.forget_all()
         try:
             over = await self._over()
+            audiences = await self._audiences()
         except UnavailableError:
             return 0
         self._is_due = False
         for principal_id in over:
             self._clients.access_changed(AccessChanged(what="principal", changed_id=principal_id))
+        for one in audiences:
+            self._clients.access_changed(
+                AccessChanged(
+                    what="space",
+                    changed_id=one.space_id,
+                    tenant_id=one.tenant_id,
+                    private_to=one.private_to,
+                )
+            )
         return len(over)
+
+    async def _audiences(self) -> list[SpaceAudience]:
+        """For whom the spaces are of which something is open."""
+        ids = sorted(self._clients.watched_spaces())
+        found: list[SpaceAudience] = []
+        for start in range(0, len(ids), MAX_CHECKED):
+            command = CheckSpaces(space_ids=ids[start : start + MAX_CHECKED])
+            found += (await self._bus.request(command)).spaces
+        return found
 
     async def _over(self) -> list[str]:
         """Ids of principals that are not what they were when something was opened with them."""

@@ -17,9 +17,10 @@ from spaces_gateway.sockets.request_stream import RequestStream
 class EventBuffer:
     """What waits to be sent in one response. A reader that is too slow loses the response, and resumes."""
 
-    def __init__(self, limits: OutboxLimits, principal: Principal) -> None:
+    def __init__(self, limits: OutboxLimits, principal: Principal, space_id: str) -> None:
         self._limits = limits
         self.principal: Principal | None = principal
+        self.spaces = {space_id}
         self._waiting: deque[Told] = deque()
         self._bytes = 0
         self._closed = False
@@ -52,7 +53,7 @@ class EventBuffer:
         self._read.set()
 
     def go_away(self, reconnect_after_s: float) -> None:
-        """The process stops: the response ends, and its client asks again."""
+        """The process stops, or the space is hidden: the response ends, and its client asks again."""
         self.close()
 
     def access_changed(self, principal_id: str) -> None:
@@ -77,9 +78,11 @@ async def stream_request_events(
     hub: ClientHub, request: RequestView, after: After, actor: Principal
 ) -> AsyncIterator[ServerSentEvent]:
     """(type, "attempt:n" or "", frame) until the end. The caller has checked who may read the request."""
-    buffer = EventBuffer(hub.door.limits.client_outbox, actor)
+    buffer = EventBuffer(hub.door.limits.client_outbox, actor, request.space_id)
     stream = RequestStream(hub.sources, request.request_id, buffer, lambda _: buffer.close(), after)
     hub.guests.add(buffer)
+    if hub.hides(request.space_id, actor):
+        buffer.close()
     try:
         await stream.open_known(request)
         stream.placed(request.state)
