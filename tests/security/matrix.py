@@ -46,11 +46,12 @@ async def run(url: str, admin_key: str) -> Campaign:
         for operation in operations(document):
             for who in world.credentials:
                 await _try_http(world, found, operation, who, world.tenants["ours"])
-                if operation in IN_A_SPACE:
+                if operation in IN_A_SPACE and who.tenant == world.private.name:
                     await _try_http(world, found, operation, who, world.private)
         for who in world.credentials:
             await _try_frames(world, found, who, world.tenants["ours"])
-            await _try_frames(world, found, who, world.private)
+            if who.tenant == world.private.name:
+                await _try_frames(world, found, who, world.private)
     finally:
         await world.close()
     return found

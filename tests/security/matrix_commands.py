@@ -149,7 +149,8 @@ async def run(platform: Platform, *, every: int = 1) -> Campaign:
                 if number % every:
                     continue
                 await _try(world, bus, found, case, who, world.tenants["ours"])
-                if case.command in IN_A_SPACE and case.names_object:
+                in_private = case.command in IN_A_SPACE and case.names_object
+                if in_private and who.tenant == world.private.name:
                     await _try(world, bus, found, case, who, world.private)
         await _other_services(platform, found)
     finally:

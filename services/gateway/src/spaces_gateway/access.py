@@ -84,6 +84,8 @@ class Access:
         if changed.what == "principal":
             for memory in (self._principals, self._sessions):
                 memory.forget(lambda known: known.principal_id == changed.changed_id)
+            # Somebody may not own their tenant any more, and see less of it.
+            self._spaces.forget(lambda known: known.private_to is not None)
         else:
             self._spaces.forget(lambda known: known.space_id == changed.changed_id)
 

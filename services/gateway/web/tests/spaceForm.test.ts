@@ -20,6 +20,12 @@ describe('the form of a space', () => {
     expect(changeOf(space, form)).toEqual({ name: 'odes', inputs: ['prompt', 'image'], policy: { timeout_s: 5 } });
   });
 
+  it('is of everybody in the tenant unless somebody says otherwise', () => {
+    expect(newSpace({ ...formOf(null), name: 'x' }).visibility).toBe('tenant');
+    expect(changeOf(space, { ...formOf(space), visibility: 'private' })).toEqual({ visibility: 'private' });
+    expect(changeOf({ ...space, visibility: 'private' }, formOf(space))).toEqual({ visibility: 'tenant' });
+  });
+
   it('makes a space of one\'s own tenant unless another is chosen', () => {
     expect(newSpace({ ...formOf(null), name: 'x' }).tenant_id).toBeNull();
   });

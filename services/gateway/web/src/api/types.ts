@@ -23,3 +23,4 @@ export type Space = Schemas['Space'];
 export type SpaceChange = Schemas['SpaceChange'];
 export type SpacePolicy = Schemas['SpacePolicy'];
 export type User = Schemas['User'];
+export type Visibility = Schemas['Visibility'];

@@ -1,4 +1,4 @@
-import type { InputKind, NewSpace, Space, SpaceChange, SpacePolicy } from '@/api/types';
+import type { InputKind, NewSpace, Space, SpaceChange, SpacePolicy, Visibility } from '@/api/types';
 
 export const INPUT_KINDS: readonly InputKind[] = ['prompt', 'image', 'audio', 'video', 'file'];
 
@@ -19,6 +19,7 @@ export interface SpaceForm {
   tenantId: string;
   enabled: boolean;
   inputs: InputKind[];
+  visibility: Visibility;
   policy: SpacePolicy;
 }
 
@@ -29,6 +30,7 @@ export function formOf(space: Space | null): SpaceForm {
     tenantId: space?.tenant_id ?? '',
     enabled: space?.enabled ?? true,
     inputs: [...(space?.inputs ?? (['prompt'] as InputKind[]))],
+    visibility: space?.visibility ?? 'tenant',
     policy: { ...POLICY, ...space?.policy },
   };
 }
@@ -40,6 +42,7 @@ export function newSpace(form: SpaceForm): NewSpace {
     tenant_id: form.tenantId || null,
     enabled: form.enabled,
     inputs: inOrder(form.inputs),
+    visibility: form.visibility,
     policy: { ...form.policy },
   };
 }
@@ -51,6 +54,7 @@ export function changeOf(space: Space, form: SpaceForm): SpaceChange {
   if (form.name.trim() !== now.name) change.name = form.name.trim();
   if (form.description !== now.description) change.description = form.description;
   if (form.enabled !== now.enabled) change.enabled = form.enabled;
+  if (form.visibility !== now.visibility) change.visibility = form.visibility;
   if (inOrder(form.inputs).join() !== inOrder(now.inputs).join()) change.inputs = inOrder(form.inputs);
   const rules = Object.entries(form.policy).filter(
     ([rule, value]) => value !== now.policy[rule as keyof SpacePolicy],
