@@ -15,7 +15,7 @@ def test_every_operation_of_the_document_is_tried(platform: Platform) -> None:
     assert set(matrix.operations(document)) == tried == set(HTTP_RULES)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_nothing_is_wrongly_allowed_or_refused(platform: Platform) -> None:
     found = await matrix.run(platform.gateway_url, platform.admin_key)
     assert found.wrongly_allowed == []
