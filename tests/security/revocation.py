@@ -39,7 +39,7 @@ class Kind:
     first_frame: Callable[[str], bytes]
     ready: bytes
     closed: bytes = _REVOKED
-    refused: bytes = b"\0"  # what it hears instead of `ready`, where the socket itself stays
+    refused: bytes = b""  # what it hears instead of `ready`, where the socket itself stays
 
 
 class Socket(asyncio.Protocol):
@@ -67,7 +67,8 @@ class Socket(asyncio.Protocol):
             self.transport.write(self._first_frame)
         if not self.opened.done() and self._kind.ready in self._seen:
             self.opened.set_result(None)
-        if not self.opened.done() and self._kind.refused in self._seen.partition(b"\r\n\r\n")[2]:
+        refused = self._kind.refused
+        if refused and refused in self._seen and not self.opened.done():
             self.opened.set_exception(ConnectionError("refused"))
         if not self.closed.done() and self._kind.closed in self._seen:
             self.closed.set_result(time.monotonic())
