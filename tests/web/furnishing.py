@@ -47,10 +47,10 @@ def furnish(platform: Platform) -> Furnished:
         space = platform.create_space("poems", inputs=["prompt", "image", "audio", "video", "file"])
         platform.start_worker(WORKER, spaces=["poems"], handler=str(SCRIPTED))
         requests = f"/api/spaces/{space['space_id']}/requests?wait=20"
-        invite = post("/api/invites", email="ada@example.org", role="owner")
-        post("/api/invites", email="grace@example.org", role="member")
-        post("/auth/register", email="ada@example.org", password="nine sheep on a hill",
-             username="ada", invite=invite)  # fmt: skip
+        invite = post("/api/invites", email="owner@example.org", role="owner")
+        post("/api/invites", email="member@example.org", role="member")
+        post("/auth/register", email="owner@example.org", password="nine sheep on a hill",
+             username="owner", invite=invite)  # fmt: skip
         post("/api/keys", name="nightly batch", scopes=["requests:read"], expires_in_s=90_000)
         post("/api/tenants", name="acme")
         http.patch(f"/api/tenants/{alone['tenant_id']}/quotas", json=LIMITS).raise_for_status()

@@ -98,7 +98,7 @@ async def inspector(
 async def test_pages_before_signing_in(stranger: Inspector) -> None:
     page = await stranger.see("/sign-in")
     await stranger.check("sign-in")
-    await page.locator("#name").fill("ada@example.org")
+    await page.locator("#name").fill("owner@example.org")
     await page.locator("#password").fill("not her password")
     await page.locator("button[type=submit]").click()
     await expect(page.get_by_role("alert")).to_be_visible()

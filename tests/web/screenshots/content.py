@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx2
 
 ADMIN = "admin@spaces.internal"
-PEOPLE = {"ada@example.org": "ada", "grace@example.org": "grace"}
+PEOPLE = {"owner@example.org": "owner", "member@example.org": "member"}
 PASSWORD = "nine sheep on a hill"
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"
 DAY_S = 86_400
@@ -97,8 +97,8 @@ def furnish(url: str, password: str) -> None:
                 person.ask("prompt-to-text", prompt=prompt, parameters={"max_tokens": 12})
             person.send_file("audio-to-text", "interview.wav", _wrong_recording(), "audio/x-wav")
             waits = person.post(f"/api/spaces/{away['space_id']}/requests", prompt="Who speaks?")
-    with Person(url, "ada@example.org", PASSWORD) as ada:
-        ada.post(f"/api/requests/{waits['request_id']}/cancel")
+    with Person(url, "owner@example.org", PASSWORD) as owner:
+        owner.post(f"/api/requests/{waits['request_id']}/cancel")
 
 
 def calm(url: str, password: str) -> None:
@@ -110,13 +110,13 @@ def calm(url: str, password: str) -> None:
 def _people(url: str, admin: Person) -> None:
     for email, name in PEOPLE.items():
         invite = admin.post(
-            "/api/invites", email=email, role="owner" if name == "ada" else "member"
+            "/api/invites", email=email, role="owner" if name == "owner" else "member"
         )
         with httpx2.Client(base_url=url, trust_env=False) as http:
             body = {"email": email, "username": name, "password": PASSWORD,
                     "invite": invite["secret"]}  # fmt: skip
             http.post("/auth/register", json=body).raise_for_status()
-    admin.post("/api/invites", email="linus@example.org", role="member")
+    admin.post("/api/invites", email="guest@example.org", role="member")
 
 
 def _wrong_recording() -> bytes:
