@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.eventually import eventually
+from tests.web.ending import ending_with_us
 
 STARTS_WITHIN_S = 60
 ANSWERS_WITHIN_S = 60
@@ -55,7 +57,8 @@ class Firefox:
     async def running(cls, program: str, profile: Path) -> AsyncIterator[Self]:
         """Starts one that has no windows; it is gone at the end."""
         process = await asyncio.create_subprocess_exec(
-            program, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port=0",
+            *ending_with_us(signal.SIGKILL, program, "--headless", "--no-remote",
+                            "--profile", str(profile), "--remote-debugging-port=0"),
             env=os.environ | {"HOME": str(profile), "MOZ_CRASHREPORTER_DISABLE": "1"},
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from playwright.async_api import Browser, expect
 
 from spaces_stack.demo.catalogue import IMAGE_LINES
 from spaces_stack.platform import command
+from tests.web.ending import ending_with_us
 from tests.web.visitor import Visitor
 
 pytestmark = pytest.mark.timeout(300)
@@ -46,8 +47,7 @@ async def demo(folder: Path) -> AsyncIterator[Said]:
     """The command on a terminal of its own, until Ctrl-C."""
     ours, its = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        command("spaces-stack"),
-        "demo",
+        *ending_with_us(signal.SIGINT, command("spaces-stack"), "demo"),
         env=os.environ | {"SPACES_STATE_DIR": str(folder / "state"), "NO_COLOR": "1"},
         cwd=folder,
         stdin=its,
