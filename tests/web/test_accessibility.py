@@ -11,6 +11,8 @@ from tests.web.furnishing import WORKER, Furnished, furnish
 from tests.web.report import Report
 from tests.web.visitor import ADMIN, Visitor
 
+# Each test looks at many pages, and has to on busy machines too.
+pytestmark = pytest.mark.timeout(400)
 LANGUAGES = ("en", "zh")
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROWEST: ViewportSize = {"width": 360, "height": 740}
