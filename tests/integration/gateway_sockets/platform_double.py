@@ -53,10 +53,9 @@ from spaces_contracts.requests import (
     Submitted,
     SubmitVerdict,
 )
-from spaces_contracts.spaces import GetSpace, Space, SpaceEvent, SpaceReply
+from spaces_contracts.spaces import GetSpace, SpaceEvent, SpaceReply
 from tests.integration.gateway_sockets.allowances import allowances
-
-TENANT = "tenant000000000000000000aa"
+from tests.integration.gateway_sockets.samples import TENANT, principal, space, view
 
 
 class PlatformDouble:
@@ -376,36 +375,3 @@ class PlatformDouble:
             if self.given.get(request_id):
                 await self.bus.publish_to(self.given[request_id], event)
         return event
-
-
-def principal(
-    kind: PrincipalKind = PrincipalKind.API_KEY, scopes: list[Permission] | None = None
-) -> Principal:
-    return Principal(principal_id=new_id(), kind=kind, tenant_id=TENANT, scopes=scopes)
-
-
-def space(name: str, space_id: str) -> Space:
-    now = datetime.now(UTC)
-    return Space(
-        space_id=space_id,
-        tenant_id=TENANT,
-        tenant_name="default",
-        name=name,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def view(space_id: str, *, request_id: str | None = None, **fields: object) -> RequestView:
-    """A queued request."""
-    base = {
-        "request_id": request_id or new_id(),
-        "space_id": space_id,
-        "tenant_id": TENANT,
-        "principal_id": new_id(),
-        "state": RequestState.QUEUED,
-        "position": 1,
-        "queue_size": 1,
-        "created_at": datetime.now(UTC),
-    }
-    return RequestView.model_validate({**base, **fields})

@@ -7,7 +7,8 @@ from spaces_contracts.client_socket import After
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.requests import RequestState
 from tests.integration.gateway_sockets.conftest import Connect, Gateway, MakeGateway
-from tests.integration.gateway_sockets.platform_double import PlatformDouble, principal, view
+from tests.integration.gateway_sockets.platform_double import PlatformDouble
+from tests.integration.gateway_sockets.samples import principal, view
 from tests.integration.gateway_sockets.socket_peer import Peer
 from tests.support.eventually import eventually
 from tests.support.keys import key_called

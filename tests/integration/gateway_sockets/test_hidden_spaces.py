@@ -12,7 +12,8 @@ from spaces_contracts.identifiers import new_id
 from spaces_contracts.request_changes import RequestsChanged
 from spaces_contracts.spaces import CheckSpaces, SpaceAudience, SpaceAudiences
 from tests.integration.gateway_sockets.conftest import Connect, Gateway
-from tests.integration.gateway_sockets.platform_double import TENANT, PlatformDouble, principal
+from tests.integration.gateway_sockets.platform_double import PlatformDouble
+from tests.integration.gateway_sockets.samples import TENANT, principal
 from tests.integration.gateway_sockets.socket_peer import Peer
 from tests.integration.gateway_sockets.test_client_streams import signed_in
 from tests.integration.gateway_sockets.test_list_watch import change

@@ -12,7 +12,8 @@ from spaces_contracts.request_changes import RequestChange, RequestsChanged, Wat
 from spaces_contracts.requests import RequestState
 from spaces_gateway.sockets import list_watch
 from tests.integration.gateway_sockets.conftest import Connect, Gateway
-from tests.integration.gateway_sockets.platform_double import TENANT, PlatformDouble
+from tests.integration.gateway_sockets.platform_double import PlatformDouble
+from tests.integration.gateway_sockets.samples import TENANT
 from tests.integration.gateway_sockets.test_client_streams import signed_in
 from tests.support.eventually import eventually
 

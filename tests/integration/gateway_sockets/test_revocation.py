@@ -4,7 +4,8 @@ import asyncio
 
 from spaces_contracts.client_socket import After
 from tests.integration.gateway_sockets.conftest import Connect, Gateway
-from tests.integration.gateway_sockets.platform_double import PlatformDouble, principal
+from tests.integration.gateway_sockets.platform_double import PlatformDouble
+from tests.integration.gateway_sockets.samples import principal
 from tests.integration.gateway_sockets.test_refusals import refused_with
 from tests.support.eventually import eventually
 from tests.support.keys import key_called
