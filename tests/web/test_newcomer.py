@@ -70,7 +70,7 @@ async def test_a_newcomer_registers_makes_a_space_and_serves_it(
         await expect(page.get_by_text("✓ Connected")).to_be_visible(timeout=SPACE_CHANGES_MS)
         await page.get_by_label("Prompt", exact=True).fill("roses are read")
         await page.keyboard.press("Control+Enter")
-        await expect(page.get_by_text("ROSES ARE READ")).to_be_visible()
+        await expect(page.get_by_text("ROSES ARE READ", exact=True)).to_be_visible()
     await expect(page.get_by_text("✗ Not connected")).to_be_visible(timeout=SPACE_CHANGES_MS)
 
 
