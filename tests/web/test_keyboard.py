@@ -75,6 +75,7 @@ async def test_a_question_before_something_is_revoked_is_closed_by_escape(
     await revoke.focus()
     await page.keyboard.press("Enter")
     await expect(page.locator(".el-popconfirm")).to_be_visible()
+    await page.wait_for_selector(".el-popper :focus")  # from then on the question hears keys
     await page.keyboard.press("Escape")
     await expect(page.locator(".el-popconfirm")).to_be_hidden()
     await expect(page.get_by_role("row").filter(has_text="tokened")).to_be_visible()
