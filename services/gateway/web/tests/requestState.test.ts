@@ -59,6 +59,11 @@ describe('a request', () => {
     expect(withDocument(done, { ...at, state: 'running' } as RequestDocument).state).toBe('succeeded');
   });
 
+  it('keeps its output when a document without one comes after its end', () => {
+    const done = after({ type: 'finished', ...at, state: 'succeeded', output: 'x' });
+    expect(withDocument(done, { ...at, state: 'succeeded' } as RequestDocument).output).toBe('x');
+  });
+
   it('is where its frames say, whatever an answer that was on its way for longer says', () => {
     const running = after({ type: 'status', ...at, state: 'running' });
     const told = withDocument(running, { ...at, state: 'queued', position: 1, cancel_requested: true } as RequestDocument);

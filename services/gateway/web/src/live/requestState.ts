@@ -50,7 +50,8 @@ export function unknownRequest(requestId: string): RequestPicture {
 export function withDocument(picture: RequestPicture, document: RequestDocument): RequestPicture {
   const ended = hasEnded(document.state);
   const cancelRequested = picture.cancelRequested || (document.cancel_requested ?? false);
-  if (picture.heard && !ended) return { ...picture, cancelRequested };
+  // An end that a frame told came with its output, which some documents leave out.
+  if (picture.heard && (!ended || hasEnded(picture.state))) return { ...picture, cancelRequested };
   return {
     ...picture,
     state: document.state,
