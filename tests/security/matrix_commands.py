@@ -38,7 +38,7 @@ ACTS: Mapping[str, type[Act[Any]]] = {
 _ANSWER_S = 20.0
 _REFUSED = frozenset({
     Code.FORBIDDEN, Code.SPACE_NOT_FOUND, Code.TENANT_NOT_FOUND, Code.KEY_NOT_FOUND, Code.USER_NOT_FOUND,
-    Code.INVITE_INVALID,
+    Code.INVITE_INVALID, Code.TOKEN_SCOPE,
 })  # fmt: skip
 # The actor got as far as it goes: these commands are about what is not there.
 _REACHED = frozenset({
