@@ -126,6 +126,13 @@ async def test_a_cover_that_the_registry_refuses_is_not_kept(running: Running) -
     assert stored(running) == []
 
 
+async def test_a_cover_that_may_have_been_taken_is_kept(running: Running) -> None:
+    running.backends.add_space("poems")
+    running.backends.refusals[SetCover] = Problem(code=Code.UNAVAILABLE)
+    assert (await put(running, PNG)).status_code == 503
+    assert [one.read_bytes() for one in stored(running)] == [PNG]
+
+
 async def test_the_cover_goes_with_the_space(running: Running) -> None:
     running.backends.add_space("poems")
     await put(running, PNG)

@@ -63,9 +63,8 @@ class Space(Contract):
     connected: bool = False
     connections: int = 0
     visibility: Visibility = Visibility.TENANT
-    created_by: Id | None = (
-        None  # a person, or a key that is no person's; None: made before this was noted
-    )
+    # A person, or a key that is no person's. None: made before this was noted.
+    created_by: Id | None = None
     cover: CoverPicture | None = None
     created_at: datetime
     updated_at: datetime

@@ -14,6 +14,7 @@ from spaces_chassis.errors import ProblemError, UnavailableError
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.problems import Code
 from spaces_contracts.spaces import CoverPicture
+from spaces_gateway.files import content
 from spaces_gateway.files.limits import UnpackLimits
 from spaces_gateway.files.pixels import image_size
 from spaces_gateway.files.store import COVERS
@@ -21,6 +22,8 @@ from spaces_gateway.files.store import COVERS
 MAX_COVER_BYTES = 512 * 1024
 # A card is small: what is larger would only cost those who look at it.
 LIMITS = UnpackLimits(image_pixels=16_777_216)
+MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
+_HEAD_BYTES = 65_536
 
 log = structlog.get_logger(__name__)
 
@@ -73,9 +76,10 @@ async def judge(data: bytes) -> CoverPicture:
     async def read(start: int, end: int) -> bytes:
         return data[start:end]
 
-    media_type = _media_type(data)
-    size = await image_size(data[:65_536], read) if media_type else None
-    if media_type is None or size is None:
+    head = data[:_HEAD_BYTES]
+    media_type = content.judge(head, None, "cover").media_type
+    size = await image_size(head, read) if media_type in MEDIA_TYPES else None
+    if size is None:
         raise ProblemError.of(
             Code.FILE_TYPE_MISMATCH, "A cover is a picture: PNG, JPEG or WebP. This is none."
         )
@@ -100,14 +104,6 @@ def too_large() -> ProblemError:
 def no_cover() -> ProblemError:
     """For a space without a picture."""
     return ProblemError.of(Code.FILE_NOT_FOUND, "This space has no cover.")
-
-
-def _media_type(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
 def _path(space_id: str, cover_id: str) -> str:

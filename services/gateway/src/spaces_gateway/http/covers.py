@@ -109,8 +109,10 @@ async def set_cover(
     try:
         command = SetCover(actor=actor, space_id=space.space_id, cover=cover)
         changed = (await bus.request(command)).space
-    except ProblemError:
-        await covers.remove(space.space_id, cover)
+    except ProblemError as error:
+        # Without an answer the space may show it already: a picture too many is nothing against one that is gone.
+        if error.problem.code is not Code.UNAVAILABLE:
+            await covers.remove(space.space_id, cover)
         raise
     await covers.remove(space.space_id, space.cover)
     return changed

@@ -112,13 +112,14 @@ class Channels(Generic[M]):
 
 
 async def _end(channel: Channel[M]) -> None:
-    if channel.opening is not None:
+    # The subscription's handler holds the channel: kept, both would wait for a collection of the garbage collector.
+    opening, channel.opening = channel.opening, None
+    subscription, channel.subscription = channel.subscription, None
+    if opening is not None:
         try:
-            channel.subscription = await channel.opening
+            subscription = await opening
         except Exception:  # who asked for it was told; there is nothing to end
             return
-    # The subscription's handler holds the channel: kept, both would wait for a collection of the garbage collector.
-    subscription, channel.subscription, channel.opening = channel.subscription, None, None
     if subscription is not None:
         await subscription.stop()
 
