@@ -242,6 +242,7 @@ async def test_sigterm_finishes_and_says_goodbye(
     rid = await visit.job(payload={"parameters": {"gate": str(gate)}})
     await visit.until(lambda: visit.chunks() == ["first "])
     agent.supervisor.drain()
+    await visit.next("draining")
     gate.touch()
     await visit.until(lambda: len(visit.chunks()) == 2)
     await visit.ack_chunks(rid, 2)

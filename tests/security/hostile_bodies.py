@@ -92,6 +92,7 @@ def lies(names: Names) -> list[tuple[str, bytes]]:
         ("started", json.dumps(answer).encode()),
         ("started", json.dumps(answer | {"accepted": True}).encode()),
         ("hb", json.dumps(ids).encode()),
+        ("draining", json.dumps(ids).encode()),
         (f"chunk.{victim.request}", json.dumps(event).encode()),
         ("attach", json.dumps(attach).encode()),
         ("attach", json.dumps(attach | {"ref": "victim"}).encode()),

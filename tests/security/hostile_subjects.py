@@ -143,7 +143,7 @@ def _routes(receivers: Iterable[Party], ids: Ids, gateway: str) -> list[str]:
 def _without_own(names: Names, subjects: Iterable[str]) -> list[str]:
     """Each once, and none that the attacker may well publish on."""
     up = f"wk.{names.own.space}.{names.own.connection}.u"
-    allowed = {f"{up}.{what}" for what in ("hb", "bye", "started", "result")}
+    allowed = {f"{up}.{what}" for what in ("hb", "draining", "bye", "started", "result")}
     allowed |= {f"edge.{names.own.connection}.attach", f"{up}.chunk.{names.own.request}"}
     return [one for one in dict.fromkeys(subjects) if one not in allowed]
 

@@ -90,8 +90,8 @@ class DirectVisit(BaseVisit):
         elif what == "hb":
             WorkerBeat.decode(delivery.body, delivery.subject)
             self.pinged()
-        elif what == "bye":
-            self.arrived({"type": "bye"})
+        elif what in ("draining", "bye"):
+            self.arrived({"type": what})
 
     def event(self, delivery: Delivery) -> None:
         """Progress or chunks, as the stream gets them."""

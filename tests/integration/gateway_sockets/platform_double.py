@@ -20,9 +20,9 @@ from spaces_contracts.connections import (
     Attached,
     AttachVerdict,
     Attempt,
+    ConnectionDraining,
     ConnectionEnded,
     ConnectionSuspected,
-    ControlConnection,
     GatewayBeat,
     GatewayBeatReply,
 )
@@ -78,7 +78,7 @@ class PlatformDouble:
         self.beats: list[GatewayBeat] = []
         self.doubted: list[str] = []
         self.lost: dict[str, Problem] = {}
-        self.controls: list[ControlConnection] = []
+        self.draining: list[str] = []
         self.answers: list[JobAnswer] = []
         self.results: list[JobResult] = []
         self.verdict = ResultOutcome.STORED
@@ -104,7 +104,7 @@ class PlatformDouble:
                 serve(Attach, self._attach, queue="registry"),
                 serve(ConnectionEnded, self._ended, queue="registry"),
                 serve(GatewayBeat, self._beat, queue="registry"),
-                serve(ControlConnection, self._control, queue="registry"),
+                serve(ConnectionDraining, self._draining, queue="registry"),
                 serve(Authenticate, self._authenticate, queue="registry"),
                 serve(RedeemTicket, self._redeem, queue="registry"),
                 serve(TakeAllowance, self._allowance, queue="registry"),
@@ -177,10 +177,8 @@ class PlatformDouble:
             return GatewayBeatReply(ended=list(self.lost), problem=next(iter(self.lost.values())))
         return GatewayBeatReply()
 
-    async def _control(self, command: ControlConnection) -> Done:
-        self.controls.append(command)
-        if command.connection_id in self.lost:
-            raise ProblemError(Problem(code=Code.CONNECTION_NOT_FOUND))
+    async def _draining(self, command: ConnectionDraining) -> Done:
+        self.draining += command.connection_ids
         return Done()
 
     async def _authenticate(self, command: Authenticate) -> PrincipalReply:

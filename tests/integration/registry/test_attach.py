@@ -13,6 +13,7 @@ from spaces_contracts.connections import (
     Attach,
     Attachment,
     AttachVerdict,
+    ConnectionDraining,
     ConnectionEnded,
     ConnectionState,
     ControlAction,
@@ -232,6 +233,18 @@ async def test_operators_drain_and_kick(world: World) -> None:
         assert (await kicks.next()).problem.code is Code.KICKED
     assert (await world.refused(kick)).code is Code.CONNECTION_NOT_FOUND
     assert (await world.refused(control)).code is Code.CONNECTION_NOT_FOUND
+
+
+async def test_who_drains_by_itself_gives_way_to_the_next(world: World) -> None:
+    await world.space("chat")
+    agent = Agent(await world.token("chat"))
+    verdict = await world.attach(agent, "chat")
+    draining = ConnectionDraining(connection_ids=[verdict.connection_id, new_id()])
+    assert await world.bus.request(draining) == Done()
+    (listed,) = await world.connections()
+    assert listed.state is ConnectionState.DRAINING
+    second = await world.attach(Agent(agent.token), "chat")
+    assert (code(second), second.holder) == (Code.ALREADY_CONNECTED, "suspect")
 
 
 async def test_a_worker_token_controls_no_connection(world: World) -> None:

@@ -20,6 +20,7 @@ from spaces_contracts.connections import (
     KickConnection,
     WorkerBeat,
     WorkerBye,
+    WorkerDraining,
 )
 from spaces_contracts.identifiers import new_id
 from spaces_contracts.keys import sha256_of
@@ -222,6 +223,17 @@ async def test_a_direct_worker_whose_connection_ended_is_told_when_it_beats(
     async with world.hearing(KickConnection, route) as kicks:
         await world.bus.publish(beat)
         assert (await kicks.next()).problem.code is Code.HEARTBEAT_TIMEOUT
+
+
+async def test_a_direct_worker_that_drains_is_listed_so(world: World) -> None:
+    beat = await attached_directly(world)
+    draining = WorkerDraining(space_id=beat.space_id, connection_id=beat.connection_id)
+    await world.bus.publish(draining)
+    await eventually(lambda: drains(world))
+
+
+async def drains(world: World) -> bool:
+    return await state(world) is ConnectionState.DRAINING
 
 
 async def nobody(world: World) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from spaces_worker_agent.exits import Exit
 from tests.support.agents import HANDLERS
 from tests.support.eventually import eventually
+from tests.support.metrics import metric
 from tests.support.platform import Platform
 
 COMMAND = Path(sys.executable).with_name("spaces-worker")
@@ -178,14 +179,25 @@ def test_a_drained_worker_gives_back_what_it_did_not_start(
     first = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
     second = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
     until(lambda: "request_started" in platform.log(worker))
+    refused_before = refusals(platform)
     platform.signal(worker, 15)
-    until(lambda: "draining" in platform.log(worker))
+    until(lambda: states_of_workers(http, space) == ["draining"])
     gate.touch()
     assert finished(http, first)["state"] == "succeeded"
-    # The direct link may have been given it in the meantime; it refuses after a second.
-    until(lambda: http.get(f"/api/requests/{second}").json()["state"] == "queued")
+    until(lambda: states_of_workers(http, space) == [])
+    assert http.get(f"/api/requests/{second}").json()["state"] == "queued"
+    assert refusals(platform) == refused_before, "nothing new was given to it"
     serve(space, "gated")
     assert finished(http, second)["state"] == "succeeded"
+
+
+def refusals(platform: Platform) -> float:
+    return metric(platform.metrics("scheduler"), "spaces_job_refusals_total")
+
+
+def states_of_workers(http: httpx2.Client, space: str) -> list[str]:
+    listed = http.get(f"/api/spaces/{space}/connections").json()["connections"]
+    return [one["state"] for one in listed]
 
 
 def until(condition: Callable[[], Any]) -> None:

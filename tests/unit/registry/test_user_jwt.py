@@ -46,7 +46,7 @@ def test_a_token_verifies_with_the_issuers_key() -> None:
 def test_a_worker_may_speak_for_one_connection_and_hear_it() -> None:
     claims = worker_claims(ASKED, "sid", "cid", NOW_S)
     rights = claims["nats"]
-    up = ["bye", "chunk.*", "hb", "result", "started"]
+    up = ["bye", "chunk.*", "draining", "hb", "result", "started"]
     assert rights["pub"] == {"allow": ["edge.cid.attach", *(f"wk.sid.cid.u.{one}" for one in up)]}
     assert rights["sub"] == {"allow": ["wk.sid.cid.d.>", "_INBOX.cid.>"]}
     assert claims["aud"] == "EDGE"

@@ -121,6 +121,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(connections.Attach, "gateway", "registry"),
     Entry(connections.EdgeAttach, "direct worker", "registry"),
     Entry(connections.ConnectionEnded, "gateway", "registry", AGAIN),
+    Entry(connections.ConnectionDraining, "gateway", "registry"),
     Entry(connections.ConnectionSuspected, "gateway, scheduler", "registry", HINT),
     Entry(connections.GatewayBeat, "gateway", "registry", "each 3 s; the lease is 10 s"),
     Entry(connections.SchedulerBeat, "scheduler", "registry", "each 3 s"),
@@ -129,6 +130,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(connections.DrainConnection, "registry", "gateway, direct worker", HINT),
     Entry(connections.KickConnection, "registry", "gateway, direct worker", HINT),
     Entry(connections.WorkerBeat, "direct worker", "registry", "each second; the lease is 10 s"),
+    Entry(connections.WorkerDraining, "direct worker", "registry", HINT),
     Entry(connections.WorkerBye, "direct worker", "registry", HINT),
     # requests
     Entry(requests.Submit, "gateway", "scheduler"),

@@ -126,6 +126,14 @@ class ConnectionEnded(Command[Done]):
     silent_s: float = Field(default=0.0, ge=0.0)
 
 
+class ConnectionDraining(Command[Done]):
+    """An agent behind a gateway is about to stop: it finishes what runs, and is given nothing new."""
+
+    subject: ClassVar = Subject("rpc.reg.connection_draining")
+    reply: ClassVar = Done
+    connection_ids: list[ConnectionId]
+
+
 class ConnectionSuspected(Message):
     """Somebody could not reach a connection; the registry starts its lease running out.
 
@@ -257,6 +265,14 @@ class WorkerBeat(Message):
     space_id: SpaceId
     connection_id: ConnectionId
     running: int = 0
+
+
+class WorkerDraining(Message):
+    """A worker is about to stop: it finishes what runs, and is given nothing new."""
+
+    subject: ClassVar = Subject("wk.{space_id}.{connection_id}.u.draining")
+    space_id: SpaceId
+    connection_id: ConnectionId
 
 
 class WorkerBye(Message):

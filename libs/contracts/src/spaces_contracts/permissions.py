@@ -192,7 +192,9 @@ RULES: tuple[Rule, ...] = (
     )),
     Rule("remember which request repeats which", Whose.SERVICE, commands=("NoteRetries",)),
     Rule("ask which worker has a request's files", Whose.SERVICE, commands=("AskHolder",)),
-    Rule("keep connections alive and end them", Whose.SERVICE, commands=("GatewayBeat", "ConnectionEnded", "Announce")),
+    Rule("keep connections alive and end them", Whose.SERVICE, commands=(
+        "GatewayBeat", "ConnectionDraining", "ConnectionEnded", "Announce",
+    )),
 )  # fmt: skip
 
 HTTP_RULES: Mapping[str, Rule] = {name: rule for rule in RULES for name in rule.http}

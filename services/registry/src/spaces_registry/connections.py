@@ -6,6 +6,7 @@ from spaces_chassis.bus import Delivery
 from spaces_chassis.errors import ProblemError
 from spaces_contracts.access import Principal
 from spaces_contracts.connections import (
+    ConnectionDraining,
     ConnectionEnded,
     ConnectionList,
     ConnectionSuspected,
@@ -13,6 +14,7 @@ from spaces_contracts.connections import (
     ControlConnection,
     ListConnections,
     WorkerBye,
+    WorkerDraining,
 )
 from spaces_contracts.message import Done
 from spaces_contracts.permissions import sight_of
@@ -55,6 +57,17 @@ class Connections:
         """Somebody could not reach these."""
         await self._suspect(message.connection_ids, UNREACHABLE, lease_left_s(message.silent_s))
 
+    async def draining(self, command: ConnectionDraining) -> Done:
+        """Their agent is about to stop, and knows: nobody has to tell it."""
+        for space_id, ids in await self._connections.spaces_of(command.connection_ids):
+            for connection_id in ids:
+                await self._drain(space_id, connection_id)
+        return Done()
+
+    async def worker_draining(self, message: WorkerDraining, _delivery: Delivery) -> None:
+        """A direct worker is about to stop."""
+        await self._drain(message.space_id, message.connection_id)
+
     async def bye(self, message: WorkerBye, _delivery: Delivery) -> None:
         """A direct worker left and holds nothing."""
         await self._endings.end(message.space_id, [message.connection_id], Reason.LEFT)
@@ -66,9 +79,7 @@ class Connections:
             if not await self._endings.end(space_id, [command.connection_id], Reason.KICKED):
                 raise _not_found()
             return Done()
-        async with self._database.transaction() as tx:
-            await self._connections.lock_space(tx, space_id)
-            route = await self._connections.drain(tx, command.connection_id)
+        route = await self._drain(space_id, command.connection_id)
         if route is None:
             raise _not_found()
         await self._hints.drain(route)
@@ -81,6 +92,11 @@ class Connections:
             require_seen(actor, await self._spaces.space(command.space_id), command.space_id)
         found = await self._connections.listed(sight_of(actor), command.space_id)
         return ConnectionList(connections=found)
+
+    async def _drain(self, space_id: str, connection_id: str) -> str | None:
+        async with self._database.transaction() as tx:
+            await self._connections.lock_space(tx, space_id)
+            return await self._connections.drain(tx, connection_id)
 
     async def _suspect(self, connection_ids: Sequence[str], cause: str, lease_s: float) -> None:
         count = await self._leases.suspect(connection_ids, cause, lease_s)

@@ -18,6 +18,7 @@ from spaces_contracts.access import (
 from spaces_contracts.audit import ListAudit
 from spaces_contracts.connections import (
     Attach,
+    ConnectionDraining,
     ConnectionEnded,
     ConnectionSuspected,
     ControlConnection,
@@ -27,6 +28,7 @@ from spaces_contracts.connections import (
     SchedulerBeat,
     WorkerBeat,
     WorkerBye,
+    WorkerDraining,
 )
 from spaces_contracts.joins import (
     CreateJoinToken,
@@ -120,7 +122,9 @@ def subscriptions(handlers: Handlers) -> list[Route]:
         serve(GatewayBeat, beats.gateway, queue=QUEUE),
         on(SchedulerBeat, handlers.system.scheduler, queue=QUEUE),
         on(WorkerBeat, beats.worker, queue=QUEUE),
+        on(WorkerDraining, connections.worker_draining, queue=QUEUE),
         on(WorkerBye, connections.bye, queue=QUEUE),
+        serve(ConnectionDraining, connections.draining, queue=QUEUE),
         serve(ConnectionEnded, connections.ended, queue=QUEUE),
         on(ConnectionSuspected, connections.suspected, queue=QUEUE),
     ]

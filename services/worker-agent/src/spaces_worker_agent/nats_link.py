@@ -27,6 +27,7 @@ from spaces_contracts.connections import (
     KickConnection,
     WorkerBeat,
     WorkerBye,
+    WorkerDraining,
 )
 from spaces_contracts.identifiers import is_id, new_id
 from spaces_contracts.message import Message
@@ -159,12 +160,16 @@ class NatsLink:
         return 0.0
 
     async def say_draining(self) -> None:
-        """Direct workers have no message for it: what still comes is refused and keeps its place."""
+        for line in self._by_space.values():
+            await self._publish(
+                line, WorkerDraining(space_id=line.space_id, connection_id=line.connection_id)
+            )
 
     async def say_bye(self) -> None:
         for line in self._by_space.values():
-            bye = WorkerBye(space_id=line.space_id, connection_id=line.connection_id)
-            await self._publish(line, bye)
+            await self._publish(
+                line, WorkerBye(space_id=line.space_id, connection_id=line.connection_id)
+            )
             with contextlib.suppress(UnavailableError):
                 await line.bus.flush()
 

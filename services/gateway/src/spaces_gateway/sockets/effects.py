@@ -83,7 +83,6 @@ class AskDrain:
     """Ask the registry to give these connections nothing new."""
 
     connection_ids: tuple[str, ...]
-    token_sha256: str
 
 
 WorkerEffect: TypeAlias = (

@@ -85,7 +85,6 @@ class WorkerSession:
         self._mint = mint
         self._clean = False
         self._suspected = False
-        self._token_sha256 = ""
         self._event_keys = ""
         self._bad_frames = 0
         self._pings = 0
@@ -137,7 +136,7 @@ class WorkerSession:
             self._early.append(frame)
             return []
         if isinstance(frame, DrainRequest):
-            return [AskDrain(tuple(self.connections), self._token_sha256)]
+            return [AskDrain(tuple(self.connections))]
         if isinstance(frame, InferenceResult):
             return self._result(frame)
         return self._work_frame(frame)
@@ -146,12 +145,11 @@ class WorkerSession:
         if self.stage is not Stage.GREETING:
             return self.bad_frame(_problem(Code.MALFORMED_FRAME, "`register` was sent already."))
         self.stage = Stage.ATTACHING
-        self._token_sha256 = _sha256(frame.token)
         self._event_keys = event_keys(frame.resume.secret)
         self.pending = {self._mint(): ref for ref in dict.fromkeys(frame.spaces)}
         command = Attach(
             gateway_id=self._gateway_id,
-            token_sha256=self._token_sha256,
+            token_sha256=_sha256(frame.token),
             attachments=[
                 Attachment(ref=ref, connection_id=connection_id)
                 for connection_id, ref in self.pending.items()

@@ -12,8 +12,7 @@ from spaces_chassis.errors import (
     NoResponders,
     ProblemError,
 )
-from spaces_contracts.access import Authenticate, Principal
-from spaces_contracts.connections import Attach, ControlAction, ControlConnection
+from spaces_contracts.connections import Attach, ConnectionDraining
 from spaces_contracts.problems import Code, Problem
 from spaces_gateway.sockets.answers import close, error
 from spaces_gateway.sockets.door import Receive, Scope, SendMessage, Visit, until_disconnect
@@ -221,27 +220,13 @@ class WorkerSocket:
         self._perform(effects)
 
     async def _ask_drain(self, effect: AskDrain) -> None:
-        """The agent asked for it: it acts with its own token."""
-        bus = self._hub.bus
+        """The agent drains by itself; what is sent to it nevertheless it gives back."""
+        draining = ConnectionDraining(connection_ids=list(effect.connection_ids))
         try:
-            actor = (await bus.request(Authenticate(secret_sha256=effect.token_sha256))).principal
-            for connection_id in effect.connection_ids:
-                await self._drain_one(actor, connection_id)
+            await self._hub.bus.request(draining)
         except ProblemError as failed:
             log.warning("drain_not_asked", problem=str(failed))
             self._perform([error(failed.problem)])
-
-    async def _drain_one(self, actor: Principal, connection_id: str) -> None:
-        try:
-            await self._hub.bus.request(
-                ControlConnection(
-                    actor=actor, connection_id=connection_id, action=ControlAction.DRAIN
-                )
-            )
-        except ProblemError as failed:
-            # An idle agent says goodbye right after: then there is nothing left to drain.
-            if failed.problem.code is not Code.CONNECTION_NOT_FOUND:
-                raise
 
     # Ends
 
