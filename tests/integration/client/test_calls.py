@@ -20,6 +20,7 @@ from spaces_client import (
 )
 from spaces_client.client import FileSource
 from spaces_contracts.problems import Code, Problem
+from spaces_contracts.spaces import Visibility
 from tests.integration.client.cable import stranger
 from tests.integration.client.scripted_gateway import API_KEY, ScriptedGateway
 from tests.integration.client.scripted_job import Job
@@ -183,6 +184,11 @@ async def test_spaces_are_made_changed_and_removed(
     assert [space.name for space in (await spaces.list_spaces()).spaces] == ["echo", "new"]
     assert (await spaces.queue("new")).queue_size == 3
     assert await spaces.connections("new") == []
+    assert made.visibility is Visibility.TENANT
+    hidden = await spaces.update_space("new", visibility="private")
+    assert hidden.visibility is Visibility.PRIVATE
+    other = await spaces.create_space("other", visibility=Visibility.PRIVATE)
+    assert other.visibility is Visibility.PRIVATE
     await spaces.delete_space("new")
     with pytest.raises(Refused) as caught:
         await spaces.get_space("new")

@@ -310,6 +310,11 @@ async def test_spaces_are_shown_changed_and_deleted(
     assert gateway.admin.spaces["echo"]["enabled"] is False
     assert (await spaces.run("spaces", "update", "echo", "--max-queue", "7")).code == Exit.OK
     assert gateway.admin.spaces["echo"]["policy"] == {"max_queue": 7}
+    hide = await spaces.run("spaces", "update", "echo", "--visibility", "private")
+    assert ("visibility", "private") in [tuple(line.split()) for line in hide.out.splitlines()]
+    assert gateway.admin.spaces["echo"]["visibility"] == "private"
+    wrong = await spaces.run("spaces", "update", "echo", "--visibility", "secret")
+    assert (wrong.code, "'tenant', 'private'" in wrong.err) == (Exit.USAGE, True)
     refused = await spaces.run("spaces", "delete", "echo", stdin="n\n")
     assert refused.code == Exit.INTERNAL
     assert "echo" in gateway.admin.spaces

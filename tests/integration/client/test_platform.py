@@ -127,6 +127,8 @@ async def test_a_space_is_watched_changed_and_deleted(spaces: AsyncSpaces) -> No
     made = await spaces.create_space("client short", policy={"max_queue": 5})
     async with await spaces.watch_space("client short") as changes:
         assert (await anext(changes)).connected is False
+    hidden = await spaces.update_space(made.space_id, visibility="private")
+    assert (made.visibility.value, hidden.visibility.value) == ("tenant", "private")
     changed = await spaces.update_space(made.space_id, policy={"max_attempts": 2}, enabled=False)
     assert (changed.enabled, changed.policy.max_queue, changed.policy.max_attempts) == (False, 5, 2)
     with pytest.raises(Refused) as caught:

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
-
+from spaces_client.answers import parsed
 from spaces_client.client_socket import ClientSocket
 from spaces_client.config import load_endpoint
 from spaces_client.downloads import save_download
-from spaces_client.errors import NotFinished, RequestFailed, SpacesError, Unreachable
+from spaces_client.errors import NotFinished, RequestFailed, SpacesError
 from spaces_client.http_api import Call, HttpApi
 from spaces_client.join_tokens import JoinTokens
 from spaces_client.models import (
@@ -33,9 +32,8 @@ from spaces_contracts.connections import Connection
 from spaces_contracts.files import FileRef, InputKind
 from spaces_contracts.identifiers import is_id, new_id
 from spaces_contracts.requests import Queue, RequestState
-from spaces_contracts.spaces import Space
+from spaces_contracts.spaces import Space, Visibility
 
-M = TypeVar("M", bound=BaseModel)
 FileSource = Path | str | bytes | FileRef
 _FIRST_POLL_S = 0.25
 _LONG_POLL_S = 25.0
@@ -76,7 +74,7 @@ class AsyncSpaces:
 
     async def me(self) -> Me:
         """Who the API key stands for."""
-        return _as(Me, await self._http.send(Call("GET", "/api/me")), "principal")
+        return parsed(Me, await self._http.send(Call("GET", "/api/me")), "principal")
 
     # Requests
 
@@ -133,7 +131,7 @@ class AsyncSpaces:
             headers={"idempotency-key": key},
             answer_s=wait,
         )
-        return _as(Request, await self._http.send(call))
+        return parsed(Request, await self._http.send(call))
 
     async def _submit_over_socket(self, space: str, body: Mapping[str, Any], key: str) -> Request:
         frame = SubmitFrame(
@@ -152,7 +150,7 @@ class AsyncSpaces:
                 answer_s=wait,
             )
         )
-        return _as(Request, answer)
+        return parsed(Request, answer)
 
     async def list(
         self,
@@ -169,12 +167,12 @@ class AsyncSpaces:
             "limit": limit,
             "cursor": cursor,
         }
-        return _as(RequestPage, await self._http.send(Call("GET", "/api/requests", query=query)))
+        return parsed(RequestPage, await self._http.send(Call("GET", "/api/requests", query=query)))
 
     async def cancel(self, request_id: str) -> Request:
         """Asks for an end: at once when queued; a running one stops at its worker."""
         path = f"/api/requests/{_ref(request_id)}/cancel"
-        return _as(Request, await self._http.send(Call("POST", path)))
+        return parsed(Request, await self._http.send(Call("POST", path)))
 
     async def result(self, request_id: str, timeout: float | None = None) -> Request:
         """The request once it succeeded. Raises RequestFailed for another end, NotFinished after `timeout` seconds."""
@@ -231,7 +229,7 @@ class AsyncSpaces:
     async def _send_file(self, upload: Upload) -> FileRef:
         # A repeated upload leaves an unused file behind, which the gateway sweeps.
         call = Call("POST", "/api/files", headers=upload.headers, content=upload.pieces)
-        return _as(FileRef, await self._http.send(call), "file")
+        return parsed(FileRef, await self._http.send(call), "file")
 
     # Spaces
 
@@ -242,6 +240,7 @@ class AsyncSpaces:
         description: str = "",
         inputs: Sequence[InputKind | str] = ("prompt",),
         policy: Mapping[str, Any] | None = None,
+        visibility: Visibility | str | None = None,
         tenant: str | None = None,
     ) -> Space:
         """Makes a space; `policy` has the fields of SpacePolicy that differ from its defaults."""
@@ -251,23 +250,25 @@ class AsyncSpaces:
             "inputs": [str(kind) for kind in inputs],
             "policy": dict(policy or {}),
         }
+        if visibility is not None:
+            body["visibility"] = str(visibility)
         if tenant is not None:
             body["tenant_id"] = await self._tenant_id(tenant)
         call = Call("POST", "/api/spaces", body=body, repeat=Repeat.ONLY_UNSENT)
-        return _as(Space, await self._http.send(call), "space")
+        return parsed(Space, await self._http.send(call), "space")
 
     async def list_spaces(
         self, *, name: str | None = None, limit: int = 50, cursor: str | None = None
     ) -> SpacePage:
         """A page of the spaces that the key sees."""
         query = {"name": name, "limit": limit, "cursor": cursor}
-        return _as(SpacePage, await self._http.send(Call("GET", "/api/spaces", query=query)))
+        return parsed(SpacePage, await self._http.send(Call("GET", "/api/spaces", query=query)))
 
     async def get_space(self, space: str) -> Space:
         """A space by id, name or tenant/name."""
-        return _as(Space, await self._http.send(Call("GET", _space_path(space))), "space")
+        return parsed(Space, await self._http.send(Call("GET", _space_path(space))), "space")
 
-    async def update_space(
+    async def update_space(  # noqa: PLR0913  (what may change; all but the space is optional)
         self,
         space: str,
         *,
@@ -276,6 +277,7 @@ class AsyncSpaces:
         enabled: bool | None = None,
         inputs: Sequence[InputKind | str] | None = None,
         policy: Mapping[str, Any] | None = None,
+        visibility: Visibility | str | None = None,
     ) -> Space:
         """Changes what is given and leaves the rest, also inside `policy`."""
         body: dict[str, Any] = {"name": name, "description": description, "enabled": enabled}
@@ -283,9 +285,11 @@ class AsyncSpaces:
             body["inputs"] = [str(kind) for kind in inputs]
         if policy is not None:
             body["policy"] = dict(policy)
+        if visibility is not None:
+            body["visibility"] = str(visibility)
         changes = {field: value for field, value in body.items() if value is not None}
         answer = await self._http.send(Call("PATCH", _space_path(space), body=changes))
-        return _as(Space, answer, "space")
+        return parsed(Space, answer, "space")
 
     async def delete_space(self, space: str) -> None:
         """Removes a space; what is queued or running in it is cancelled."""
@@ -294,12 +298,12 @@ class AsyncSpaces:
     async def queue(self, space: str) -> Queue:
         """How full a space is now."""
         answer = await self._http.send(Call("GET", _space_path(space) + "/queue"))
-        return _as(Queue, answer, "queue")
+        return parsed(Queue, answer, "queue")
 
     async def connections(self, space: str) -> Sequence[Connection]:
         """The workers connected to a space."""
         answer = await self._http.send(Call("GET", _space_path(space) + "/connections"))
-        return _as(ConnectionPage, answer).connections
+        return parsed(ConnectionPage, answer).connections
 
     async def watch_space(self, space: str) -> SpaceStream:
         """What changes in a space (workers, queue), across reconnects, without an end."""
@@ -324,7 +328,7 @@ class AsyncSpaces:
 
     async def list_worker_tokens(self) -> CredentialPage:
         """Worker tokens, revoked ones too."""
-        return _as(CredentialPage, await self._http.send(Call("GET", "/api/worker-tokens")))
+        return parsed(CredentialPage, await self._http.send(Call("GET", "/api/worker-tokens")))
 
     async def revoke_worker_token(self, principal_id: str) -> None:
         """Ends a token now; its workers are disconnected."""
@@ -336,7 +340,7 @@ class AsyncSpaces:
 
     async def list_keys(self) -> CredentialPage:
         """API keys, revoked ones too."""
-        return _as(CredentialPage, await self._http.send(Call("GET", "/api/keys")))
+        return parsed(CredentialPage, await self._http.send(Call("GET", "/api/keys")))
 
     async def revoke_key(self, principal_id: str) -> None:
         """Ends an API key now."""
@@ -345,11 +349,11 @@ class AsyncSpaces:
     async def create_tenant(self, name: str) -> Tenant:
         """Makes a tenant; admins only."""
         call = Call("POST", "/api/tenants", body={"name": name}, repeat=Repeat.ONLY_UNSENT)
-        return _as(Tenant, await self._http.send(call), "tenant")
+        return parsed(Tenant, await self._http.send(call), "tenant")
 
     async def list_tenants(self) -> Sequence[Tenant]:
         """The tenants that the key sees."""
-        return _as(TenantPage, await self._http.send(Call("GET", "/api/tenants"))).tenants
+        return parsed(TenantPage, await self._http.send(Call("GET", "/api/tenants"))).tenants
 
     async def _new_credential(
         self, path: str, body: dict[str, Any], tenant: str | None
@@ -357,7 +361,7 @@ class AsyncSpaces:
         if tenant is not None:
             body["tenant_id"] = await self._tenant_id(tenant)
         call = Call("POST", path, body=body, repeat=Repeat.ONLY_UNSENT)
-        return _as(NewCredential, await self._http.send(call))
+        return parsed(NewCredential, await self._http.send(call))
 
     async def _tenant_id(self, tenant: str) -> str:
         if is_id(tenant):
@@ -378,19 +382,3 @@ def _ref(name: str) -> str:
 
 def _space_path(space: str) -> str:
     return f"/api/spaces/{_ref(space)}"
-
-
-def _as(model: type[M], answer: Any, wrapped_in: str | None = None) -> M:
-    """The answer as a model, also when it lies one level down under its own name."""
-    if wrapped_in is not None and isinstance(answer, dict) and wrapped_in in answer:
-        answer = answer[wrapped_in]
-    try:
-        return model.model_validate(answer)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Unreachable(
-            f"The gateway's answer is not a {model.__name__}: {where}: {first['msg']}.",
-            sent=True,
-            code="not_a_gateway",
-        ) from None

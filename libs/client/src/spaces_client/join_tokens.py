@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from spaces_client.answers import parsed
 from spaces_client.http_api import Call, HttpApi
 from spaces_client.models import Answer
 from spaces_client.retry import Repeat
@@ -15,6 +16,12 @@ class NewJoinToken(Answer):
 
     join_token: JoinToken
     secret: str = Field(repr=False)
+
+
+class JoinTokenPage(Answer):
+    """Join tokens, used and revoked ones too."""
+
+    join_tokens: list[JoinToken]
 
 
 class JoinTokens:
@@ -33,12 +40,12 @@ class JoinTokens:
             "expires_in_s": expires_in_s,
         }
         call = Call("POST", "/api/join-tokens", body=body, repeat=Repeat.ONLY_UNSENT)
-        return NewJoinToken.model_validate(await self._http.send(call))
+        return parsed(NewJoinToken, await self._http.send(call))
 
     async def list(self) -> list[JoinToken]:
         """Used and revoked ones too, newest first."""
-        found = await self._http.send(Call("GET", "/api/join-tokens"))
-        return [JoinToken.model_validate(one) for one in found["join_tokens"]]
+        answer = await self._http.send(Call("GET", "/api/join-tokens"))
+        return parsed(JoinTokenPage, answer).join_tokens
 
     async def revoke(self, join_id: str) -> None:
         """Takes back one that nobody has used."""

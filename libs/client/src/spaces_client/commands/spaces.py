@@ -13,7 +13,7 @@ from spaces_client.commands.output import Output
 from spaces_client.commands.secret_files import token_path, write_secret
 from spaces_client.commands.session import Json, run
 from spaces_contracts.files import InputKind
-from spaces_contracts.spaces import Space, WhenOffline
+from spaces_contracts.spaces import Space, Visibility, WhenOffline
 
 _CREATE_HELP = """Make a space, a worker token for it, and print the command that starts a worker.
 
@@ -23,6 +23,7 @@ The token goes into a file that only you can read; the command names the file.
 Examples:
   spaces spaces create echo
   spaces spaces create read-image --input image --when-offline queue
+  spaces spaces create drafts --visibility private
 """
 Ref = Annotated[str, typer.Argument(help="Name, tenant/name or id.")]
 Inputs = Annotated[
@@ -36,6 +37,12 @@ MaxConnections = Annotated[
 Offline = Annotated[
     WhenOffline | None,
     typer.Option("--when-offline", help="Without a worker, refuse or queue; default reject."),
+]
+Seen = Annotated[
+    Visibility | None,
+    typer.Option(
+        "--visibility", help="For the whole tenant, or only its maker and owners; default tenant."
+    ),
 ]
 MaxQueue = Annotated[int | None, typer.Option(min=1, help="How many requests may wait.")]
 QueueTimeout = Annotated[float | None, typer.Option(min=0.001, help="Longest wait, seconds.")]
@@ -66,6 +73,7 @@ def create(  # noqa: PLR0913  (a command's options)
     *,
     inputs: Inputs = None,
     description: Description = None,
+    visibility: Seen = None,
     tenant: Annotated[str | None, typer.Option(help="Whose it is; admins only.")] = None,
     max_connections: MaxConnections = None,
     when_offline: Offline = None,
@@ -98,6 +106,7 @@ def create(  # noqa: PLR0913  (a command's options)
             description=description or "",
             inputs=inputs or [InputKind.PROMPT],
             policy=policy,
+            visibility=visibility,
             tenant=tenant,
         )
         if no_token:
@@ -225,6 +234,7 @@ def update(  # noqa: PLR0913  (a command's options)
     name: Annotated[str | None, typer.Option(help="A new name.")] = None,
     inputs: Inputs = None,
     description: Description = None,
+    visibility: Seen = None,
     max_connections: MaxConnections = None,
     when_offline: Offline = None,
     max_queue: MaxQueue = None,
@@ -248,7 +258,13 @@ def update(  # noqa: PLR0913  (a command's options)
         ctx,
         as_json,
         space,
-        changes(name=name, inputs=inputs, description=description, policy=policy or None),
+        changes(
+            name=name,
+            inputs=inputs,
+            description=description,
+            visibility=visibility,
+            policy=policy or None,
+        ),
     )
 
 
@@ -301,6 +317,7 @@ def _show_space(out: Output, space: Space) -> None:
             "id": space.space_id,
             "description": space.description,
             "state": _state(space),
+            "visibility": space.visibility.value,
             "inputs": [kind.value for kind in space.inputs],
             "workers": f"{space.connections} of {policy.max_connections}",
             "offline": policy.when_offline.value,
