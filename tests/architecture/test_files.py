@@ -23,6 +23,9 @@ SQL = re.compile(
     r"\b(?:SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(?:\.\w+)?\s+SET|DELETE\s+FROM)\b", re.DOTALL
 )
 
+# Pooled connections are handed on as they are (see the database of the chassis).
+OF_A_SESSION = re.compile(r"\bpg_(?:try_)?advisory_lock|\bLISTEN\s|\bSET\s+SESSION\b")
+
 
 def tracked(*suffixes: str) -> list[Path]:
     listed = subprocess.run(
@@ -121,6 +124,15 @@ def test_sql_is_written_in_store_modules_only() -> None:
 def may_hold_sql(path: Path) -> bool:
     # The stack makes roles and databases, the chassis keeps the table of applied migrations: neither has a store.
     return path.stem.endswith("store") or path.stem in {"database_roles", "migrate", "migrations"}
+
+
+def test_no_store_leaves_anything_in_its_session() -> None:
+    scripts = [path for path in tracked(".sql") if "src" in path.relative_to(ROOT).parts]
+    texts = {path: [path.read_text()] for path in scripts}
+    texts |= {path: list(strings(path)) for path in product_modules() if path.stem != "migrate"}
+    assert [
+        relative(path) for path, found in texts.items() if any(map(OF_A_SESSION.search, found))
+    ] == []
 
 
 def strings(path: Path) -> Iterator[str]:

@@ -64,6 +64,18 @@ async def test_the_session_has_our_name_and_limits(database: Database) -> None:
     assert await database.fetchval("SHOW jit") == "off"
 
 
+async def test_a_statement_costs_no_other(database: Database) -> None:
+    for _ in range(10):
+        assert await database.fetchval("SELECT 42") == 42
+    own = await database.connect()
+    last = await own.fetch(
+        "SELECT DISTINCT query FROM pg_stat_activity"
+        " WHERE application_name = 'test' AND state = 'idle' AND query LIKE '%RESET ALL%'"
+    )
+    await own.close()
+    assert last == []
+
+
 async def test_a_lock_that_is_not_given_in_time_counts_as_unavailable(database: Database) -> None:
     await database.execute("INSERT INTO t.counter VALUES (1, 1)")
     async with database.transaction() as holder:

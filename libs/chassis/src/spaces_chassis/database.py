@@ -42,6 +42,13 @@ _PASSING = (
 _SPOILED = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError)
 
 
+async def _leave_as_it_is(_connection: object) -> None:
+    """No statement of ours leaves anything in its session, so nothing is put back: that would be a round trip each.
+
+    What belongs to a session (SET, LISTEN, advisory locks beyond a transaction) takes `Database.connect`.
+    """
+
+
 @contextlib.contextmanager
 def unavailable_when_down() -> Iterator[None]:
     """Turns what passes by itself into DatabaseUnavailable; the statement's own errors go through."""
@@ -180,6 +187,7 @@ class Database:
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=300.0,
             server_settings=self._server_settings,
+            reset=_leave_as_it_is,
         )
         for statement in self._hot:
             await statement.open()
