@@ -191,6 +191,22 @@ def test_a_drained_worker_gives_back_what_it_did_not_start(
     assert finished(http, second)["state"] == "succeeded"
 
 
+def test_who_replaces_a_draining_worker_waits_for_its_seat(
+    http: httpx2.Client, platform: Platform, space: str, serve: Any, tmp_path: Path
+) -> None:
+    worker = serve(space, "gated")
+    gate = tmp_path / "gate"
+    first = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
+    until(lambda: "request_started" in platform.log(worker))
+    platform.signal(worker, 15)
+    until(lambda: states_of_workers(http, space) == ["draining"])
+    successor = serve(space, "handler")
+    until(lambda: "already has a worker" in platform.log(successor))
+    gate.touch()
+    assert finished(http, first)["state"] == "succeeded"
+    assert submit(http, space)["state"] == "succeeded"
+
+
 def refusals(platform: Platform) -> float:
     return metric(platform.metrics("scheduler"), "spaces_job_refusals_total")
 
