@@ -56,8 +56,9 @@ class Product:
             name,
             spaces=names,
             handler=f"{HANDLERS}:{handler}",
-            slots=slots,
-            arguments=arguments,
+            # One agent for them all: what it takes at a time is what its spaces have together.
+            slots=slots * spaces,
+            arguments=["--slots-per-space", str(slots), *arguments],
             prefix=prefix,
         )
         self.workers.append(name)

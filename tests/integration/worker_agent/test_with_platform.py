@@ -5,7 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,15 @@ def serve(request: pytest.FixtureRequest, platform: Platform, link: list[str]) -
     """Starts the agent of a test and stops it."""
     started: list[str] = []
 
-    def start(space: str, handler: str, *arguments: str, **more: Any) -> str:
+    def start(
+        space: str, handler: str, *arguments: str, also: Sequence[str] = (), **more: Any
+    ) -> str:
         name = f"worker-{space}-{len(started)}"
         started.append(name)
         target = f"{HANDLERS}:{handler}"
         flags = [*link, "--verbose", *arguments]
-        return platform.start_worker(name, spaces=[space], handler=target, arguments=flags, **more)
+        spaces = [space, *also]
+        return platform.start_worker(name, spaces=spaces, handler=target, arguments=flags, **more)
 
     yield start
     for name in started:
@@ -185,10 +188,34 @@ def test_a_drained_worker_gives_back_what_it_did_not_start(
     gate.touch()
     assert finished(http, first)["state"] == "succeeded"
     until(lambda: states_of_workers(http, space) == [])
-    assert http.get(f"/api/requests/{second}").json()["state"] == "queued"
+    assert state(http, second) == "queued"
     assert refusals(platform) == refused_before, "nothing new was given to it"
     serve(space, "gated")
     assert finished(http, second)["state"] == "succeeded"
+
+
+def test_spaces_share_the_slots_and_each_has_no_more_than_its_part(
+    http: httpx2.Client, platform: Platform, space: str, serve: Any, tmp_path: Path
+) -> None:
+    other = f"{space}-2"
+    platform.create_space(other, policy={"when_offline": "queue"})
+    serve(space, "gated", "--slots-per-space", "1", also=[other], slots=2)
+    gate = tmp_path / "gate"
+
+    def submitted(where: str) -> str:
+        request_id: str = submit(http, where, wait=0, parameters={"gate": str(gate)})["request_id"]
+        return request_id
+
+    first, second, beside = submitted(space), submitted(space), submitted(other)
+    until(lambda: [state(http, one) for one in (first, beside)] == ["running", "running"])
+    assert state(http, second) == "queued"
+    gate.touch()
+    assert {finished(http, one)["state"] for one in (first, second, beside)} == {"succeeded"}
+
+
+def state(http: httpx2.Client, request_id: str) -> str:
+    found: str = http.get(f"/api/requests/{request_id}").json()["state"]
+    return found
 
 
 def test_who_replaces_a_draining_worker_waits_for_its_seat(

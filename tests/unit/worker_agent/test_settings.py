@@ -47,6 +47,10 @@ def test_spaces_are_split_and_said_once(environ: dict[str, str]) -> None:
     [
         ({"SPACES_WORKER_SLOTZ": "1"}, "SPACES_WORKER_SLOTZ is not a setting; did you mean slots"),
         ({"SPACES_WORKER_SLOTS": "many"}, "slots \\(from environment SPACES_WORKER_SLOTS\\)"),
+        (
+            {"SPACES_WORKER_SLOTS": "2", "SPACES_WORKER_SLOTS_PER_SPACE": "3"},
+            "slots_per_space .*3 are more than the 2 slots; give --slots as well",
+        ),
         ({"SPACES_WORKER_LINK": "tcp"}, "link \\(from environment"),
         ({"SPACES_WORKER_CONFIG": "/no/such.toml"}, "there is no file /no/such.toml"),
     ],

@@ -102,7 +102,7 @@ async def _serve(settings: AgentSettings, token: str, engine: Engine, link: Link
         return Introduction(
             token=token,
             spaces=spaces,
-            slots=settings.slots,
+            slots=settings.slots_per_space or settings.slots,
             instance_id=engine.spool.identity.instance_id,
             secret=engine.spool.identity.secret,
             agent=info,

@@ -63,6 +63,8 @@ def _typer_type(annotation: Any) -> Any:
         return plain | None
     if get_origin(annotation) is tuple:
         return list[str] | None
+    if int in get_args(annotation):
+        return int | None
     if Path in get_args(annotation):
         return Path | None
     return str | None

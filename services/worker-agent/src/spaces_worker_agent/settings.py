@@ -11,7 +11,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 PREFIX = "SPACES_WORKER_"
 
@@ -50,6 +58,11 @@ class AgentSettings(BaseModel):
         description="The join token itself; only as environment variable, never as a flag.",
     )
     slots: int = Field(default=1, ge=1, le=1024, description="Requests that run at the same time.")
+    slots_per_space: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many of them one space may have [default: all].",
+    )
     processes: int = Field(
         default=1,
         ge=1,
@@ -110,6 +123,14 @@ class AgentSettings(BaseModel):
         names = [name.strip() for text in texts for name in text.split(",")]
         return tuple(dict.fromkeys(name for name in names if name))
 
+    @field_validator("slots_per_space")
+    @classmethod
+    def _fits(cls, value: int | None, info: ValidationInfo) -> int | None:
+        slots = info.data.get("slots")
+        if value is not None and slots is not None and value > slots:
+            raise ValueError(f"{value} are more than the {slots} slots; give --slots as well")
+        return value
+
 
 # What may not stand on a command line, because everybody on the host can read it there.
 NOT_A_FLAG = frozenset({"token", "join_token"})
@@ -146,9 +167,8 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0])
-        raise SettingsError(
-            f"{name} (from {origins.get(name, 'default')}): {first['msg']}"
-        ) from None
+        what = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name} (from {origins.get(name, 'default')}): {what}") from None
     for name in AgentSettings.model_fields:
         origins.setdefault(name, "default")
     return Resolved(settings, origins)
