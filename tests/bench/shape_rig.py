@@ -31,15 +31,23 @@ class Bench:
 
     def echo(self, system: ProductSystem) -> list[tuple[float, float]]:
         """Requests a second and p99 in ms, for each round. Raises when an answer was wrong."""
-        figures = []
+        return [self._round(system) for _ in range(self.rounds)]
+
+    def in_turn(self, plain: ProductSystem, other: ProductSystem, **more: Any) -> dict[str, Any]:
+        """Two products that are both up take the load in turn, so that the machine's drift is in both."""
+        before, after = [], []
         for _ in range(self.rounds):
-            load = system.load(SHAPE, self.seconds, _WARM_S)
-            assert load is not None
-            row = measure("product", True, SHAPE, load, system.processes_of(SHAPE))
-            if not row.valid:
-                raise AssertionError(f"{row.figures.errors} errors: {row.figures.first_error}")
-            figures.append((row.figures.rps, row.figures.times.p99_ms))
-        return figures
+            before.append(self._round(plain))
+            after.append(self._round(other))
+        return compared(before, after, **more)
+
+    def _round(self, system: ProductSystem) -> tuple[float, float]:
+        load = system.load(SHAPE, self.seconds, _WARM_S)
+        assert load is not None
+        row = measure("product", True, SHAPE, load, system.processes_of(SHAPE))
+        if not row.valid:
+            raise AssertionError(f"{row.figures.errors} errors: {row.figures.first_error}")
+        return row.figures.rps, row.figures.times.p99_ms
 
 
 def compared(
