@@ -74,12 +74,14 @@ def _run(
         if passed >= warm_up_s:
             for name in _OURS:
                 readings[name].append((passed / 3600, _uss_mib(processes[name])))
+    took_s = time.monotonic() - began
     for library in libraries:
         library.close()
     return {
         "minutes": round(seconds / 60, 1),
         "offered_per_s": round(rate, 1),
         "requests": requests,
+        "requests_per_s": round(requests / took_s, 1),
         "errors": errors,
         "repaired": metric(product.platform.metrics("scheduler"), "spaces_repaired_total")
         - repaired,
