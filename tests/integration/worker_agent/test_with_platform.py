@@ -174,22 +174,18 @@ def test_work_survives_the_death_of_the_gateway(
     assert done["output"]["text"] == "first 0 1 2 3 4 last"
 
 
-def test_a_drained_worker_gives_back_what_it_did_not_start(
+def test_a_draining_worker_is_given_nothing_new(
     http: httpx2.Client, platform: Platform, space: str, serve: Any, tmp_path: Path
 ) -> None:
-    worker = serve(space, "gated")
     gate = tmp_path / "gate"
-    first = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
-    second = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
-    until(lambda: "request_started" in platform.log(worker))
+    first = held_by_a_draining_worker(http, platform, space, serve, gate)
     refused_before = refusals(platform)
-    platform.signal(worker, 15)
-    until(lambda: states_of_workers(http, space) == ["draining"])
+    second = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
     gate.touch()
     assert finished(http, first)["state"] == "succeeded"
     until(lambda: states_of_workers(http, space) == [])
     assert state(http, second) == "queued"
-    assert refusals(platform) == refused_before, "nothing new was given to it"
+    assert refusals(platform) == refused_before
     serve(space, "gated")
     assert finished(http, second)["state"] == "succeeded"
 
@@ -213,25 +209,33 @@ def test_spaces_share_the_slots_and_each_has_no_more_than_its_part(
     assert {finished(http, one)["state"] for one in (first, second, beside)} == {"succeeded"}
 
 
-def state(http: httpx2.Client, request_id: str) -> str:
-    found: str = http.get(f"/api/requests/{request_id}").json()["state"]
-    return found
-
-
 def test_who_replaces_a_draining_worker_waits_for_its_seat(
     http: httpx2.Client, platform: Platform, space: str, serve: Any, tmp_path: Path
 ) -> None:
-    worker = serve(space, "gated")
     gate = tmp_path / "gate"
-    first = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
-    until(lambda: "request_started" in platform.log(worker))
-    platform.signal(worker, 15)
-    until(lambda: states_of_workers(http, space) == ["draining"])
+    first = held_by_a_draining_worker(http, platform, space, serve, gate)
     successor = serve(space, "handler")
     until(lambda: "already has a worker" in platform.log(successor))
     gate.touch()
     assert finished(http, first)["state"] == "succeeded"
     assert submit(http, space)["state"] == "succeeded"
+
+
+def held_by_a_draining_worker(
+    http: httpx2.Client, platform: Platform, space: str, serve: Any, gate: Path
+) -> str:
+    """The request that a worker still has, which was told to stop; it ends when the gate is there."""
+    worker = serve(space, "gated")
+    request_id: str = submit(http, space, wait=0, parameters={"gate": str(gate)})["request_id"]
+    until(lambda: "request_started" in platform.log(worker))
+    platform.signal(worker, 15)
+    until(lambda: states_of_workers(http, space) == ["draining"])
+    return request_id
+
+
+def state(http: httpx2.Client, request_id: str) -> str:
+    found: str = http.get(f"/api/requests/{request_id}").json()["state"]
+    return found
 
 
 def refusals(platform: Platform) -> float:
